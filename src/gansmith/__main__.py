@@ -6,6 +6,7 @@ import sys
 from types import FrameType
 
 from gansmith.core.clock import begin_command
+from gansmith.core.launched import note_exit_code
 
 SPINS = (
     "30000"  # iterations of busy waiting; GNU's default of 300,000 doubles the time on busy cores: docs/performance.md
@@ -22,7 +23,11 @@ def main() -> None:
         signal.signal(signal.SIGINT, _interrupt)
     from gansmith.cli.app import main as run  # here: the lines above must act before torch is imported
 
-    run()
+    try:
+        run()
+    except SystemExit as ended:
+        note_exit_code(ended.code)
+        raise
 
 
 def _replace_closed_streams() -> None:

@@ -22,7 +22,7 @@ from gansmith.core.metric_name import column_of
 from gansmith.core.on_ray import run_together
 from gansmith.core.processes import digest_of, launch_id
 from gansmith.core.registry import load_plugins
-from gansmith.core.runtime import Runtime, start_runtime
+from gansmith.core.runtime import Runtime, refuse_other_options, start_runtime
 from gansmith.core.shared_work import sharing as sharing
 from gansmith.core.signals import Stopped, interrupting, outliving_terminal
 from gansmith.data import cache_folder
@@ -216,6 +216,7 @@ def train(
     runtime = start_runtime(options.device, options.precision, compiled=options.compiled)
     load_plugins(options.plugins)
     options = replace(options, loggers=_checked(options.loggers, runtime), launch=_launch(options, out))
+    refuse_other_options(runtime, options.shared())
     begun = _begun(options, out, runtime)
     if begun is not None:  # torchrun has started the processes again
         return resume(
@@ -292,19 +293,20 @@ def _surroundings(
         )
 
 
-def _store_for(address: str | None, runtime: Runtime, *, new: bool = True) -> Store | None:
-    """Return the storage of a run in the main process, after checking that it takes files; None without one."""
+def _store_for(address: str | None, runtime: Runtime, run: RunFolder | None = None) -> Store | None:
+    """Return the storage of a new run, or of ``run``, in the main process, after claiming it; None without one."""
     if address is None or not runtime.is_main:
         return None
     store = Store(address)
-    store.check()
-    if new and store.has_run():
-        raise GansmithError(
-            "run.storage_taken",
-            f"'{address}' holds a run already\n  continue it: gansmith resume FOLDER --store {address}"
-            "\n  or pass another address",
-        )
+    store.claim(run)
     return store
+
+
+def _opened(folder: str | Path, store: str | None) -> RunFolder:
+    """Open a run; one that is not on this machine is fetched from its storage first."""
+    if store is not None and not Path(folder).exists():
+        Store(store).pull(Path(folder))
+    return RunFolder.open(Path(folder))
 
 
 @outliving_terminal()
@@ -332,9 +334,7 @@ def resume(
     """
     began = clock.began()
     check_save_interval(save_every_minutes)
-    if store is not None and not Path(folder).exists():
-        Store(store).pull(Path(folder))
-    run = RunFolder.open(Path(folder))
+    run = _opened(folder, store)
     record = run.record
     load_plugins(record.plugin_files)
     known = record.numerics
@@ -350,8 +350,11 @@ def resume(
                 f"\n  to go on with another one: gansmith resume {shlex.quote(str(run.path))} --accept-changes",
             ) from problem
         runtime = start_runtime("auto", known.precision, compiled=known.compiled)
+    newest = next((folder.name for folder in list_checkpoints(run.checkpoints) if is_checkpoint(folder)), "none")
+    alike = {"kimg": kimg, "accept_changes": accept_changes, "store": store}
+    refuse_other_options(runtime, {**alike, "creation of the run": record.created, "newest checkpoint": newest})
     specs = _checked(record.loggers if loggers is None else loggers, runtime)
-    with _surroundings(on_event, progress, runtime, _store_for(store, runtime, new=False)) as around:
+    with _surroundings(on_event, progress, runtime, _store_for(store, runtime, run)) as around:
         stopped_by = resume_run(
             run.path, runtime, around, kimg=kimg, accept_changes=accept_changes, loggers=specs,
             save_every_minutes=record.save_every_minutes if save_every_minutes is None else save_every_minutes,
@@ -382,7 +385,7 @@ def resume_on_ray(
     folder: str | Path, *, on: str = "local", workers: int = 1, gpus_per_worker: int = 0, **keywords: Any
 ) -> Run:
     """Continue a run as ``resume`` does, in workers of Ray; see ``train_on_ray``."""
-    RunFolder.open(Path(folder))
+    _opened(folder, keywords.get("store"))
     return run_together(partial(resume, folder, **keywords), on, workers, gpus_per_worker)
 
 

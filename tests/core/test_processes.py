@@ -12,7 +12,7 @@ from torch import nn
 
 from gansmith.core import processes
 from gansmith.core.processes import Heart, launch_id, synchronize_batch_norms_, talking
-from gansmith.core.runtime import Runtime, refuse_other_versions
+from gansmith.core.runtime import Runtime, refuse_other_options, refuse_other_versions
 from gansmith.data.base import random_images
 from gansmith.runs.folder import RunFolder
 from gansmith.training.prepare import refuse_other_data
@@ -111,6 +111,16 @@ def test_other_versions_are_named(refused, monkeypatch):
         refuse_other_versions(runtime)
     monkeypatch.setattr(TwoOfThem, "others", "gansmith 1.0, torch 3.0, cpu, fp32 on other")
     refuse_other_versions(runtime)
+
+
+def test_other_options_are_named(refused, monkeypatch):
+    runtime = TwoOfThem(torch.device("cpu"), 0, 2)
+    monkeypatch.setattr("platform.node", lambda: "here")
+    monkeypatch.setattr(TwoOfThem, "others", "1 on other")
+    refuse_other_options(runtime, {"seed": 1})
+    with refused("machine.other_options"):
+        refuse_other_options(runtime, {"seed": 0})
+    refuse_other_options(Runtime(torch.device("cpu")), {"seed": 0})
 
 
 def test_other_data_are_named(refused, monkeypatch):

@@ -7,9 +7,10 @@ from unittest import mock
 import pytest
 
 from gansmith import api
+from gansmith.runs import storage
 from gansmith.runs.checkpoint import MANIFEST, list_checkpoints
 from gansmith.runs.folder import RunFolder
-from gansmith.runs.storage import Store
+from gansmith.runs.storage import OWNER, Store
 from small_runs import STEPS, Listener, assert_same_run, resume, train
 
 fsspec = pytest.importorskip("fsspec", reason="pip install 'gansmith[storage]'")
@@ -29,7 +30,7 @@ def test_a_run_whose_machine_is_lost_goes_on_from_the_copy(tiny_file, tmp_path, 
     whole = train(tiny_file, tmp_path / "whole", "mlp-small").folder
     train(tiny_file, tmp_path / "run", "mlp-small", stop_at=9, store=address)
     bucket = tmp_path / "bucket" / "faces"
-    assert files_of(bucket) == {name for name in files_of(tmp_path / "run") if name != ".lock"}
+    assert files_of(bucket) - {OWNER} == {name for name in files_of(tmp_path / "run") if name != ".lock"}
     shutil.rmtree(tmp_path / "run")
     shutil.copytree(bucket / "checkpoints/000000009", bucket / "checkpoints/000000010")
     (bucket / "checkpoints/000000010" / MANIFEST).unlink()  # it was being sent when the machine was lost
@@ -50,11 +51,10 @@ def made_by_hand(folder: Path, *names: str) -> RunFolder:
     return RunFolder(folder)
 
 
-def test_a_checkpoint_is_sent_manifest_last_and_removed_manifest_first(tmp_path):
+def test_a_checkpoint_is_sent_manifest_last_and_removed_manifest_first(tmp_path, refused):
     store, calls = Store("memory://whole/run"), []
     files = store._files
-    store.check()
-    assert not store.has_run()
+    store.claim()
     run = made_by_hand(tmp_path / "run", "000000004")
 
     def noting(name):
@@ -72,13 +72,17 @@ def test_a_checkpoint_is_sent_manifest_last_and_removed_manifest_first(tmp_path)
             "checkpoints/000000004/state.json",
             f"checkpoints/000000004/{MANIFEST}",
         ]
-        assert store.has_run()
+        with refused("run.storage_taken"):
+            store.claim()
         calls.clear()
         shutil.rmtree(run.checkpoints)
         made_by_hand(tmp_path / "run", "000000008")
         store.push(run)
     assert ("put_file", "log.jsonl") in calls
-    assert next(name for kind, name in calls if kind.startswith("rm")) == f"checkpoints/000000004/{MANIFEST}"
+    removed = [(kind, name) for kind, name in calls if kind.startswith("rm")]
+    assert removed[:2] == [("rm_file", f"checkpoints/000000004/{MANIFEST}"), ("rm", "checkpoints/000000004")]
+    sent = ("put_file", f"checkpoints/000000008/{MANIFEST}")
+    assert calls.index(removed[0]) > calls.index(sent)  # one is always whole
     store.pull(tmp_path / "again")
     assert files_of(tmp_path / "again") == files_of(tmp_path / "run")
 
@@ -91,7 +95,7 @@ def test_a_storage_that_refuses(tmp_path, refused):
         mock.patch.object(store._files, "pipe_file", side_effect=PermissionError("no rights")),
         refused("run.storage_refused"),
     ):
-        store.check()
+        store.claim()
     with refused("run.not_stored"):
         store.pull(tmp_path / "run")
     run = made_by_hand(tmp_path / "made", "000000004")
@@ -108,4 +112,66 @@ def test_training_goes_on_while_the_storage_has_no_room(tiny_file, tmp_path, add
         Store, "push", side_effect=[None, api.GansmithError("run.storage_refused", "full"), None, None]
     ):
         assert train(tiny_file, tmp_path / "run", "mlp-small", store=address, on_event=said, steps=STEPS).finished
-    assert [text for text in said.said("warning") if "full; training goes on" in text] != []
+    assert [text for text in said.said("warning") if "full\n  training goes on" in text] != []
+
+
+def test_a_full_storage_keeps_its_files_and_gets_room_by_pruning(tmp_path):
+    store, run = Store(f"file://{tmp_path}/bucket"), made_by_hand(tmp_path / "run", "000000004", "000000008")
+    store.claim()
+    store.push(run)
+    before = {name: (tmp_path / "bucket" / name).read_text() for name in files_of(tmp_path / "bucket")}
+    (run.path / "log.jsonl").write_text("a longer log")
+
+    def full(path, place):
+        Path(place).write_text(Path(path).read_text()[:5])
+        raise OSError(28, "No space left on device", place)
+
+    with mock.patch.object(store._files, "put_file", side_effect=full), pytest.raises(api.GansmithError, match="space"):
+        store.push(run)
+    assert {name: (tmp_path / "bucket" / name).read_text() for name in files_of(tmp_path / "bucket")} == before
+    shutil.rmtree(run.checkpoints)
+    made_by_hand(run.path, "000000008", "000000012")
+    half = tmp_path / "bucket/checkpoints/000000010/state.json"  # of an upload that was cut
+    half.parent.mkdir()
+    half.write_text("{")
+    with mock.patch.object(store._files, "put_file", side_effect=full), pytest.raises(api.GansmithError, match="space"):
+        store.push(run)
+    assert {path.name for path in (tmp_path / "bucket/checkpoints").iterdir()} == {"000000008"}
+    store.push(run)
+    assert files_of(tmp_path / "bucket") - {OWNER} == files_of(run.path)
+
+
+def test_a_place_belongs_to_the_command_that_claimed_it_last(tmp_path, refused):
+    run, address = made_by_hand(tmp_path / "run", "000000004"), "memory://claimed/run"
+    first, second = Store(address), Store(address)
+    first.claim()
+    second.claim()  # at the same time: no checkpoint is there yet
+    with refused("run.storage_taken_over", hiding=["process \\d+ on '.*'"]):
+        first.push(run)
+    second.push(run)
+    second._files.rm(second._path, recursive=True)  # emptied, as a new disk is
+    second.push(run)
+    first.pull(tmp_path / "again")
+    assert files_of(tmp_path / "again") == files_of(run.path)
+
+
+@pytest.mark.slow
+def test_a_copy_is_not_overwritten_by_another_run_or_an_earlier_state(tiny_file, tmp_path, address, refused):
+    run = train(tiny_file, tmp_path / "run", "mlp-small", stop_at=9, store=address).folder
+    other = train(tiny_file, tmp_path / "other", "mlp-small", stop_at=9, seed=7).folder
+    bucket = tmp_path / "bucket/faces"
+    before = files_of(bucket)
+    with refused("run.storage_taken", hiding=["created .*"]):
+        resume(other, store=address)
+    shutil.rmtree(run / "checkpoints/000000009")
+    with refused("run.storage_ahead"):
+        resume(run, store=address)
+    assert files_of(bucket) == before
+
+
+def test_one_process_of_a_machine_fetches_and_the_others_wait(tmp_path, monkeypatch):
+    store, folder = Store("memory://fetched/run"), tmp_path / "run"
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with mock.patch.object(storage.time, "sleep", side_effect=lambda _: folder.mkdir()) as waited:
+        store.pull(folder)  # another process makes it meanwhile
+    assert waited.call_count == 1

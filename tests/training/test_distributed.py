@@ -4,8 +4,10 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -520,6 +522,16 @@ def test_a_slice_is_a_part_of_the_global_batch(refused):
 
 
 @pytest.mark.slow
+def test_a_refused_number_of_processes_changes_nothing_in_a_run(tiny_file, tmp_path, monkeypatch, refused):
+    run = train(tiny_file, tmp_path / "run", "mlp-small", stop_at=PAUSE_AT).folder
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    monkeypatch.setattr(api, "start_runtime", lambda *_, **__: Runtime(torch.device("cpu"), 0, 3))
+    with refused("recipe.batch_size_of_processes"):
+        api.resume(run)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.slow
 def test_two_processes_train_mlp_small_to_the_weights_of_one(both, tiny_file, tmp_path):
     train(tiny_file, tmp_path / "one", "mlp-small", "fixed_images=4", steps=10)
     one, two = newest(tmp_path / "one").tensors, newest(both / "mlp").tensors
@@ -677,7 +689,50 @@ def test_train_in_two_processes_ends_with_the_code_of_a_mistake(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-    assert "nothing" in done.stderr
+    assert done.stderr.count("is neither a data set nor a path") == 1, "each process says it"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="workers are found in /proc")
+@pytest.mark.parametrize("ends", ["a signal to the command", "a killed worker"])
+def test_train_in_two_processes_is_ended(ends, tiny_file, tmp_path, session_cache):
+    command = ["train", tiny_file, "--recipe", "mlp-small", *small("mlp-small", "checkpoints=1000"), "--steps", "50000"]
+    with (tmp_path / "said.txt").open("wb") as said:
+        started = subprocess.Popen(
+            [sys.executable, "-m", "gansmith", *map(str, command), "--device", "cpu", "--out", str(tmp_path / "run"),
+             "--processes", "2"],
+            env={**os.environ, "GANSMITH_CACHE": str(session_cache)}, stdout=said, stderr=said,
+        )  # fmt: skip
+    try:
+        end = time.monotonic() + 120
+        while not list((tmp_path / "run/checkpoints").glob("0*/manifest.json")) and time.monotonic() < end:
+            time.sleep(0.2)
+        if ends == "a killed worker":
+            os.kill(worker_of(started.pid), signal.SIGKILL)
+        else:
+            started.send_signal(signal.SIGUSR1)
+        code = started.wait(timeout=60)
+    finally:
+        started.kill()
+    text = (tmp_path / "said.txt").read_text()
+    if ends == "a killed worker":
+        assert code == 128 + signal.SIGKILL
+        assert "process 1 of 2 was ended by SIGKILL" in text
+        assert "gansmith resume RUN --processes 2" in text
+    else:
+        assert code == 3, text
+        assert "SIGUSR1: saved at" in text
+    assert "Traceback" not in text
+
+
+def worker_of(parent: int) -> int:
+    """Return the second process that a command has started."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            mine = f"PPid:\t{parent}\n" in (folder / "status").read_text()
+            if mine and b"\0RANK=1\0" in (folder / "environ").read_bytes():
+                return int(folder.name)
+    raise AssertionError("no worker was found")
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import errno
 import io
 import shutil
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -45,9 +46,11 @@ from gansmith.cli.options import ENDED_BY_VERDICT, PAUSED, USER_ERROR, flag
 from gansmith.cli.text import json_text
 from gansmith.core.errors import GansmithError, GansmithWarning, StoppedError
 from gansmith.core.events import say
+from gansmith.core.launched import rank_and_size
 from gansmith.core.signals import removing_half_files
 from gansmith.core.version import __version__
 
+MAIN_FIRST_SEC = 3.0  # that another process waits with its error
 NARROW = 60  # columns; with fewer, rich's tables cut words
 TRAIN, LOOK, USE, SHIP = "Train", "Look at runs", "Use a model", "Ship a model"
 EVALUATE, DATA, MACHINE = "Evaluate a model", "Data", "Machine"
@@ -163,6 +166,8 @@ def main() -> None:
             warnings.showwarning = _print_warning
             _run(words)
     except (GansmithError, OSError) as problem:
+        if rank_and_size()[0] and _code_of(problem) != "training.process_lost":
+            time.sleep(MAIN_FIRST_SEC)  # torchrun ends this process if the first one says the same
         _print_json_error(_code_of(problem), _error_text(problem))
         if len(words) < len(sys.argv) - 1:
             raise

@@ -1,6 +1,10 @@
-"""What torchrun says about this process, in environment variables."""
+"""What torchrun says about this process, in environment variables; the exit code of the first process."""
 
 import os
+from contextlib import suppress
+from pathlib import Path
+
+ENDED = "GANSMITH_ENDED"  # the file in which the first process notes its exit code, for ``gansmith --processes``
 
 
 def rank_and_size() -> tuple[int, int]:
@@ -11,3 +15,23 @@ def rank_and_size() -> tuple[int, int]:
 def local_processes() -> int:
     """Return the number of processes of the run on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def is_first_here() -> bool:
+    """Say whether this is the first process of the run on this machine."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
+def note_exit_code(code: object) -> None:
+    """Write the exit code of the first process to the file that ``gansmith --processes`` named, if it did."""
+    path = os.environ.get(ENDED)
+    if path and rank_and_size()[0] == 0:
+        with suppress(OSError):  # the command that started this process may be gone
+            Path(path).write_text(str(code), encoding="utf-8")
+
+
+def noted_exit_code(path: Path) -> int | None:
+    """Return what ``note_exit_code`` wrote; None if it wrote nothing."""
+    with suppress(OSError, ValueError):
+        return int(path.read_text(encoding="utf-8"))
+    return None

@@ -11,7 +11,7 @@ def is_address(name: str) -> bool:
 
 
 ADVICE = {
-    "run": "check the address, the login and the room there; the run folder on this machine is whole",
+    "run": "check the address, the login and the room there",
     "data": "check the address, the login and the network; then start again, or 'gansmith resume' goes on",
 }
 

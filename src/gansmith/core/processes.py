@@ -9,8 +9,10 @@ import hashlib
 import logging
 import os
 import platform
+import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -19,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -29,7 +32,7 @@ from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-
 from gansmith.core.cpus import available_cpus
 from gansmith.core.errors import GansmithError, TrainingError
 from gansmith.core.events import say
-from gansmith.core.launched import rank_and_size
+from gansmith.core.launched import ENDED, noted_exit_code, rank_and_size
 
 ANSWER_SEC = 40.0  # until an address answers
 GREETING_SEC = 15.0  # until what answers there has shown that it is the store of the main process
@@ -42,6 +45,7 @@ SILENT_SEC = 28.0
 ASLEEP_SEC = 5.0  # between two beats: this process was suspended, and so may the others have been
 LEAVING_SEC = 5.0  # for an orderly end after the store has gone
 BUCKET_BYTES, MOST_BUCKETS = 2**20, 8  # of gradients that are sent together
+HANDED_ON = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGXCPU")  # to the processes
 DEAD = 1  # exit code of a process that misses another
 
 
@@ -339,6 +343,8 @@ def launch_id() -> str | None:
 def start_processes(number: int, words: Sequence[str]) -> int:
     """Run ``gansmith WORDS`` in so many processes on this machine; return the exit code of the first that failed.
 
+    Signals are handed on to the processes; then the code is that of the first process.
+
     Each process gets its share of the CPUs as threads, unless OMP_NUM_THREADS is set.
     """
     # Here: torch imports its launcher in half a second, which processes that were started do not need.
@@ -347,18 +353,32 @@ def start_processes(number: int, words: Sequence[str]) -> int:
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, available_cpus() // number)))
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the processes speak for themselves
+    for name in ("", ".agent.server.api"):  # the processes speak for themselves
+        logging.getLogger(f"torch.distributed.elastic{name}").setLevel(logging.CRITICAL)
     config = LaunchConfig(
         min_nodes=1, max_nodes=1, nproc_per_node=number, run_id=uuid.uuid4().hex, rdzv_backend="c10d",
         rdzv_endpoint="localhost:0", max_restarts=0,
     )  # fmt: skip
-    try:
-        elastic_launch(config, sys.executable)("-m", "gansmith", *words)
-    except ChildFailedError as problem:
-        first = min(problem.failures.values(), key=lambda each: each.timestamp)
-        return first.exitcode if first.exitcode > 0 else 128 - first.exitcode
-    except SignalException as problem:
-        return 128 + problem.sigval
+    if hasattr(config, "signals_to_handle"):
+        config.signals_to_handle = ",".join(HANDED_ON)
+    with tempfile.TemporaryDirectory(prefix="gansmith-") as folder:
+        ended = Path(folder) / "exit-code"
+        os.environ[ENDED] = str(ended)
+        try:
+            elastic_launch(config, sys.executable)("-m", "gansmith", *words)
+        except ChildFailedError as problem:
+            rank, first = min(problem.failures.items(), key=lambda each: each[1].timestamp)
+            if first.exitcode > 0:
+                return first.exitcode
+            name = signal.Signals(-first.exitcode).name
+            say(
+                f"gansmith: process {rank} of {number} was ended by {name}, by someone or for lack of memory"
+                f"\n  'gansmith resume RUN --processes {number}' continues a run"
+            )
+            return 128 - first.exitcode
+        except SignalException as problem:
+            noted = noted_exit_code(ended)
+            return 128 + problem.sigval if noted is None else noted
     return 0
 
 

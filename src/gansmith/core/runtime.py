@@ -13,7 +13,7 @@ import platform
 import shutil
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,11 @@ from torch import Tensor, nn
 from gansmith.core.cpus import available_cpus
 from gansmith.core.errors import GansmithError, GansmithWarning, counted, unknown_name
 from gansmith.core.launched import local_processes
-from gansmith.core.processes import averaging_gradients, join, talking
+from gansmith.core.processes import averaging_gradients, digest_of, join, talking
 from gansmith.core.version import __version__
 
 TEXT_BYTES = 200  # of a text that is gathered
+SHOWN = 80  # characters of an option in an error
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16")
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # from glibc's malloc.h
@@ -310,6 +311,23 @@ def refuse_other_versions(runtime: Runtime) -> None:
             f"the processes differ: {found[0]}; {others[0]}"
             "\n  install the same versions on all machines, and use the same kind of device and --precision",
         )
+
+
+def refuse_other_options(runtime: Runtime, mine: Mapping[str, object]) -> None:
+    """Raise GansmithError if processes were started with other options than the first; the names are those of all."""
+    if runtime.world_size == 1:
+        return
+    for name, value in mine.items():
+        text = str(value)
+        text = text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({digest_of(text)[:8]})"
+        found = runtime.gather_text(f"{text} on {platform.node()}")
+        others = [each for each in found if each.rpartition(" on ")[0] != found[0].rpartition(" on ")[0]]
+        if others:
+            raise GansmithError(
+                "machine.other_options",
+                f"the processes were not started alike: {name} is {found[0]}; {others[0]}"
+                "\n  start the same command on every machine, with the same files",
+            )
 
 
 def numerics() -> dict[str, str | int]:

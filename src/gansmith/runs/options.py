@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from gansmith.core import clock
 from gansmith.core.errors import GansmithError
+from gansmith.core.file_names import can_be_path
+from gansmith.core.plain_files import sha256_of
 from gansmith.data.base import Source
 from gansmith.data.find import DataName
 from gansmith.recipes import AUTO
@@ -69,6 +71,18 @@ class RunOptions:
     def time_limit(self) -> TimeLimit | None:
         """Return the time limit of the command; None without one."""
         return self.budget.time_limit(self.began)
+
+    def shared(self) -> dict[str, object]:
+        """Return the options that have to be the same in all processes of a run; paths may differ."""
+        recipe = self.recipe
+        if isinstance(recipe, str) and can_be_path(recipe) and Path(recipe).is_file():
+            recipe = f"a file with SHA-256 {sha256_of(Path(recipe))[:12]}"
+        lengths = {name: value for name, value in asdict(self.budget).items() if value is not None}
+        length = " ".join(f"{name} {value}" for name, value in lengths.items()) or "that of the recipe"
+        names = ("seed", "compiled", "holdout", "save_every_minutes", "store")
+        rest = {name: getattr(self, name) for name in names}
+        own = recipe if isinstance(recipe, str) else recipe.to_yaml()
+        return {"recipe": own, "KEY=VALUE": " ".join(self.overrides) or "none", "length": length, **rest}
 
     @classmethod
     def of(cls, source: DataName | Source, **keywords: Unpack[RunKeywords]) -> "RunOptions":

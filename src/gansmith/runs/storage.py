@@ -1,18 +1,29 @@
 """A copy of a run in object storage (s3://, gs://, file://, ...), by fsspec."""
 
 # A checkpoint is whole there once its manifest is, which is sent last; the logs that it needs are sent before it.
+# A command names itself in OWNER when it starts; only the one that did so last may send.
 
+import json
+import os
 import shutil
+import socket
+import time
+import uuid
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from gansmith.core.errors import CheckpointError
+from gansmith.core.errors import CheckpointError, GansmithError
+from gansmith.core.launched import is_first_here
 from gansmith.core.object_storage import open_storage, refused
-from gansmith.runs.checkpoint import MANIFEST, is_checkpoint, list_checkpoints
+from gansmith.runs.checkpoint import MANIFEST, NAME, is_checkpoint, list_checkpoints
 from gansmith.runs.folder import RECORD, RunFolder
 
-TRIAL = ".gansmith"  # a file that is written and removed to see whether writing is allowed
+OWNER = ".gansmith"  # a file that names the command that sends
+TRIAL = ".gansmith-trial"  # a file that is written and removed to see whether both are allowed
+HALF = ".part"  # end of the name of a file that is being written
+POLL_SEC = 0.2
 RESULTS = ("model", "evaluation")  # folders of a finished run
 
 
@@ -23,86 +34,184 @@ class Store:
         """Connect; GansmithError for an address that fsspec or its package for it cannot open."""
         self.address = address
         self._files, self._path = open_storage(address, "run")
+        protocols = self._files.protocol
+        self._local = "file" in ((protocols,) if isinstance(protocols, str) else protocols)
+        self._owner = {"host": socket.gethostname(), "process": os.getpid(), "id": uuid.uuid4().hex}
+        self._sent: set[str] = set()  # previews
 
-    def check(self) -> None:
-        """Raise GansmithError if nothing can be written there."""
-        trial = f"{self._path}/{TRIAL}"
+    def claim(self, run: RunFolder | None = None) -> None:
+        """Take the place for this command, which starts a new run or continues ``run``.
+
+        GansmithError if it takes no files or lets none be removed, or holds another run or later checkpoints.
+        """
         try:
-            self._files.makedirs(self._path, exist_ok=True)
-            self._files.pipe_file(trial, b"gansmith")
-            self._files.rm_file(trial)
+            self._files.invalidate_cache()
+            whole = self._whole()
+            if run is None and whole:
+                raise self._taken("a run already")
+            if run is not None:
+                there = self._read(RECORD)
+                if whole and there is not None and _identity(there) != (run.record.created, run.record.seed):
+                    raise self._taken(f"another run, created {there.get('created')}")
+                here = max((folder.name for folder in list_checkpoints(run.checkpoints)), default="")
+                if max(whole, default="") > here:
+                    raise GansmithError(
+                        "run.storage_ahead",
+                        f"'{self.address}' is ahead: its last checkpoint is at iteration {int(max(whole))}, that of "
+                        f"'{run.path}' at {int(here or 0)}\n  continue the copy: gansmith resume NEWFOLDER --store "
+                        f"{self.address}\n  or pass another address",
+                    )
+            self._write_owner()
+            self._files.pipe_file(f"{self._path}/{TRIAL}", b"gansmith")
+            self._files.rm_file(f"{self._path}/{TRIAL}")
         except Exception as problem:
             raise refused(self.address, problem, "run") from problem
-
-    def has_run(self) -> bool:
-        """Say whether a run with a whole checkpoint is there."""
-        return bool(self._whole())
 
     def push(self, run: RunFolder) -> None:
         """Send what is new: logs and record, previews, checkpoints with their manifests last, results; prune as here.
 
-        Raises GansmithError if the storage refuses, which leaves the checkpoints there whole.
+        Raises GansmithError if the storage refuses or a later command has it, which leaves the checkpoints there whole.
         """
         try:
             self._files.invalidate_cache()
+            self._keep_claim()
+            kept = [folder for folder in list_checkpoints(run.checkpoints) if is_checkpoint(folder)]
+            names = {folder.name for folder in kept}
+            with suppress(Exception):  # below it is tried again
+                self._prune({*names, *sorted(self._whole())[-1:]})  # before sending: it makes room
             there = self._names()
             changing = [path for path in run.path.iterdir() if path.is_file() and not path.name.startswith(".")]
             self._send(run, changing)
-            self._send(run, (path for path in _inside(run.samples) if self._name(run, path) not in there))
-            kept = [folder for folder in list_checkpoints(run.checkpoints) if is_checkpoint(folder)]
+            previews = {path: _name(run, path) for path in _inside(run.samples)}
+            self._send(run, (path for path, name in previews.items() if name not in there & self._sent))
+            self._sent.update(previews.values())
             for folder in reversed(kept):
-                if self._name(run, folder / MANIFEST) not in there:
+                if _name(run, folder / MANIFEST) not in there:
                     files = [path for path in _inside(folder) if path.name != MANIFEST]
                     self._send(run, [*files, folder / MANIFEST])
-            for name in set(self._whole()) - {folder.name for folder in kept}:
-                self._files.rm_file(f"{self._path}/checkpoints/{name}/{MANIFEST}")  # first: half of one is none
-                self._files.rm(f"{self._path}/checkpoints/{name}", recursive=True)
+            self._prune(names)
             self._send(run, (path for name in RESULTS for path in _inside(run.path / name)))
         except Exception as problem:
             raise refused(self.address, problem, "run") from problem
 
     def pull(self, folder: Path) -> None:
-        """Fetch the run into a new folder, with whole checkpoints alone; CheckpointError if there is no run."""
+        """Fetch the run into a new folder, with whole checkpoints alone; CheckpointError if there is no run.
+
+        The first process of each machine fetches it, the others wait; on a shared disk the fastest machine's counts.
+        """
+        if not is_first_here():
+            while not folder.exists():  # torchrun ends this process if the first one fails
+                time.sleep(POLL_SEC)
+            return
         try:
-            names, whole = self._names(), set(self._whole())
+            names, whole = self._names(), self._whole()
         except Exception as problem:
             raise refused(self.address, problem, "run") from problem
         if RECORD not in names or not whole:
             raise CheckpointError("run.not_stored", f"'{self.address}' holds no run with a whole checkpoint")
+        if (folder / RECORD).exists():  # another machine was faster
+            return
         RunFolder.check_free(folder)
-        half = folder.with_name(f".{folder.name}.fetched.tmp")
+        half = folder.with_name(f".{folder.name}.fetched.{socket.gethostname()}.tmp")
         shutil.rmtree(half, ignore_errors=True)
         try:
             for name in names:
                 parts = name.split("/")
+                if name in (OWNER, TRIAL) or name.endswith(HALF):
+                    continue
                 if parts[0] == "checkpoints" and not (len(parts) == 3 and parts[1] in whole):
                     continue
                 (half / name).parent.mkdir(parents=True, exist_ok=True)
                 self._files.get_file(f"{self._path}/{name}", str(half / name))
             with suppress(OSError):
                 folder.rmdir()  # it is empty
-            half.rename(folder)
+            if not (folder / RECORD).exists():
+                half.rename(folder)
         except Exception as problem:
+            if not (folder / RECORD).exists():
+                raise refused(self.address, problem, "run") from problem
+        finally:
             shutil.rmtree(half, ignore_errors=True)
-            raise refused(self.address, problem, "run") from problem
 
     def _names(self) -> set[str]:
         """Return the files there, below the address."""
         found = self._files.find(self._path) if self._files.exists(self._path) else []
         return {str(name).removeprefix(f"{self._path}/") for name in found}
 
-    def _whole(self) -> list[str]:
+    def _whole(self) -> set[str]:
         """Return the names of the whole checkpoints."""
-        return [name.split("/")[1] for name in self._names() if name.endswith(f"/{MANIFEST}") and name.count("/") == 2]
+        return {name.split("/")[1] for name in self._checkpoint_files() if name.endswith(f"/{MANIFEST}")}
 
-    def _name(self, run: RunFolder, path: Path) -> str:
-        return path.relative_to(run.path).as_posix()
+    def _checkpoint_files(self) -> set[str]:
+        """Return the files of checkpoints, whole or half; other folders are a user's."""
+        parts = {name: name.split("/") for name in self._names()}
+        return {
+            name
+            for name, each in parts.items()
+            if len(each) == 3 and each[0] == "checkpoints" and NAME.fullmatch(each[1])
+        }
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        """Return the content of a JSON file there; None if it is missing or damaged."""
+        with suppress(FileNotFoundError, ValueError):
+            found = json.loads(self._files.cat_file(f"{self._path}/{name}"))
+            return found if isinstance(found, dict) else None
+        return None
+
+    def _taken(self, what: str) -> GansmithError:
+        return GansmithError(
+            "run.storage_taken",
+            f"'{self.address}' holds {what}\n  continue it: gansmith resume NEWFOLDER --store {self.address}"
+            "\n  or pass another address",
+        )
+
+    def _write_owner(self) -> None:
+        self._files.makedirs(self._path, exist_ok=True)
+        self._files.pipe_file(f"{self._path}/{OWNER}", json.dumps(self._owner).encode())
+
+    def _keep_claim(self) -> None:
+        """Raise GansmithError if a later command has taken the place; claim a place that was emptied again."""
+        owner = self._read(OWNER)
+        if owner is None:
+            self._write_owner()
+        elif owner != self._owner:
+            raise GansmithError(
+                "run.storage_taken_over",
+                f"'{self.address}' was taken over by a command that began later: process {owner.get('process')} on "
+                f"'{owner.get('host')}'\n  this one sends nothing more there",
+            )
+
+    def _prune(self, kept: set[str]) -> None:
+        """Remove the other checkpoints, whole or half."""
+        names = self._checkpoint_files()
+        for name in {name.split("/")[1] for name in names} - kept:
+            folder = f"checkpoints/{name}"
+            if f"{folder}/{MANIFEST}" in names:
+                self._files.rm_file(f"{self._path}/{folder}/{MANIFEST}")  # first: half of one is none
+            self._files.rm(f"{self._path}/{folder}", recursive=True)
 
     def _send(self, run: RunFolder, paths: Iterable[Path]) -> None:
         for path in paths:
-            place = f"{self._path}/{self._name(run, path)}"
+            place = f"{self._path}/{_name(run, path)}"
             self._files.makedirs(place.rpartition("/")[0], exist_ok=True)
-            self._files.put_file(str(path), place)
+            if not self._local:  # other storages show a file once it is whole
+                self._files.put_file(str(path), place)
+                continue
+            try:
+                self._files.put_file(str(path), f"{place}{HALF}")
+                os.replace(f"{place}{HALF}", place)
+            except OSError:
+                Path(f"{place}{HALF}").unlink(missing_ok=True)
+                raise
+
+
+def _name(run: RunFolder, path: Path) -> str:
+    return path.relative_to(run.path).as_posix()
+
+
+def _identity(record: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what tells one run from another, and never changes."""
+    return record.get("created"), record.get("seed")
 
 
 def _inside(folder: Path) -> list[Path]:

@@ -163,6 +163,7 @@ def _resumed(
     if runtime.is_main:
         run.hold_record(record)  # of an older version, or of a checkpoint where the file cannot be read
     recipe = _recipe_of(run, checkpoint, runtime, on_event)
+    runtime.slice_of(recipe.batch_size)  # refuses numbers of processes, before anything is written
     options = _options_of(run)
     source = _find_again(run, options, runtime)
     _restore_threads(record.numerics)
@@ -304,7 +305,7 @@ def _train(trainer: Trainer, stop: StopRequest, around: Surroundings) -> int:
                 trained = state.iteration > first
                 has_time_for = trainer.timekeeper.has_time_for if trained else lambda _: True
                 around.write_results(run, around.on_event, has_time_for)
-                around.store(run)
+                _store_finished(run, around)
         outcome = "finished" if finished else "paused"
     except Stopped as stopped:
         todo = f"'gansmith resume {shlex.quote(str(run.path))}' writes the rest"
@@ -338,7 +339,18 @@ def _store_or_warn(run: RunFolder, around: Surroundings) -> None:
     try:
         around.store(run)
     except GansmithError as problem:
-        around.on_event(MessageEvent("warning", f"{problem}; training goes on, and the next checkpoint tries again"))
+        todo = f"training goes on in '{run.path}', and the next checkpoint tries again"
+        around.on_event(MessageEvent("warning", f"{problem}\n  {todo}"))
+
+
+def _store_finished(run: RunFolder, around: Surroundings) -> None:
+    """Copy a finished run to its storage; GansmithError that says how to send it again."""
+    try:
+        around.store(run)
+    except GansmithError as problem:
+        again = f"gansmith resume {shlex.quote(str(run.path))} --store ADDRESS"
+        done = f"the run is finished and whole in '{run.path}'; send it again: {again}"
+        raise GansmithError(problem.code, f"{problem}\n  {done}") from problem
 
 
 def _cannot_write(trainer: Trainer, problem: OSError) -> TrainingError:
