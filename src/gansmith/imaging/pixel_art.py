@@ -15,7 +15,7 @@ def block_of(image: Image.Image) -> int:
     """Return how often each pixel of a picture in mode L, RGB or RGBA is repeated in both directions; 0: no pixel art.
 
     Pixel art has 2 to 128 colours, and neighbours that differ at all differ by much. With more than 32 colours, most
-    neighbours must be equal: a photo reduced to a palette is none. A picture that is all plain says nothing and is none.
+    neighbours must be equal: a photo reduced to a palette is none. A plain picture says nothing and is none.
     """
     colours = image.getcolors(MOST_COLOURS)
     if colours is None or len(colours) < 2:

@@ -11,6 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from gansmith.core.array_files import load_array, parsed_again
 from gansmith.core.errors import DataError
 from gansmith.core.file_names import escaped, printable
 from gansmith.core.plain_files import open_plain
@@ -30,6 +31,10 @@ SPLIT_KEYS = (
     ("image", "label"), ("data", "label"), ("x_test", "y_test"), ("test_images", "test_labels"),
 )  # fmt: skip
 CLASS_KEY = "class_names"
+HEADER_READERS: dict[tuple[int, int], Any] = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 MAX_NPZ_BYTES = 4 * 10**9  # of the arrays that are read, unpacked
 
 
@@ -253,7 +258,7 @@ def read_npy(path: Path) -> Arrays:
     try:
         with open_plain(path) as file:
             _check_header(file, path, path.stem, path.stat().st_size)
-        return Arrays(np.load(path, mmap_mode="r", allow_pickle=False))
+        return Arrays(load_array(path, mmap_mode="r"))
     except DataError:
         raise
     except (ValueError, OSError) as problem:
@@ -282,11 +287,12 @@ def read_npz(path: Path) -> Arrays:
                     "\n  save the images as a .npy file, which is not loaded into memory",
                 )
         with open_plain(path) as packed, np.load(packed, allow_pickle=False) as arrays:
-            names = tuple(printable(str(name)) for name in arrays[CLASS_KEY].tolist()) if CLASS_KEY in wanted else ()
+            read = {key: parsed_again(partial(arrays.__getitem__, key)) for key in wanted}
+            names = tuple(printable(str(name)) for name in read[CLASS_KEY].tolist()) if CLASS_KEY in wanted else ()
             left = sorted(members.keys() - set(wanted))
             notes = [f"images: array '{images}'; not read: {', '.join(left)}"] if left else []
-            found, more = _single_labels(arrays[labels] if labels else None, labels or "")
-            return Arrays(arrays[images], found, names, (*notes, *more))
+            found, more = _single_labels(read[labels] if labels else None, labels or "")
+            return Arrays(read[images], found, names, (*notes, *more))
     except (DataError, MemoryError):
         raise
     except Exception as problem:  # zipfile, zlib and numpy raise many types for damaged files
@@ -301,7 +307,7 @@ def read_array(file: IO[bytes], name: str, size: int) -> np.ndarray:
         if not name.lower().endswith(".npz"):
             _check_header(file, Path(name), "the array", size)
             file.seek(0)
-            return np.asarray(np.load(file, allow_pickle=False))
+            return np.asarray(load_array(file))
         with zipfile.ZipFile(file) as archive:
             members = {entry.removesuffix(".npy"): _member_of(archive, entry) for entry in archive.namelist()}
             images, _ = _keys(tuple(members), Path(name), lambda key: len(_shape_in(archive, members[key])))
@@ -309,7 +315,7 @@ def read_array(file: IO[bytes], name: str, size: int) -> np.ndarray:
                 _check_header(member, Path(name), images, members[images].file_size)
         file.seek(0)
         with np.load(file, allow_pickle=False) as arrays:
-            return np.asarray(arrays[images])
+            return np.asarray(parsed_again(partial(arrays.__getitem__, images)))
     except (DataError, MemoryError):
         raise
     except Exception as problem:  # zipfile, zlib and numpy raise many types for damaged files
@@ -356,10 +362,8 @@ def _shape_in(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[int, .
     """Return the shape of an array in a .npz file; () for what is no array."""
     try:
         with archive.open(member) as file:
-            version = np.lib.format.read_magic(file)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            return read(file)[0]
-    except (ValueError, EOFError):
+            return _header(file)[0]
+    except (ValueError, EOFError, KeyError):
         return ()
 
 
@@ -377,14 +381,22 @@ def _choice(names: Sequence[str]) -> str:
     return " or ".join(f"'{name}'" for name in names)
 
 
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Return shape and type of the array that begins here; raises what numpy does, and KeyError for an odd version."""
+    start = file.tell()
+
+    def read() -> tuple[tuple[int, ...], np.dtype[Any]]:
+        file.seek(start)
+        shape, _, dtype = HEADER_READERS[np.lib.format.read_magic(file)](file)
+        return shape, dtype
+
+    return parsed_again(read)
+
+
 def _check_header(file: IO[bytes], path: Path, key: str, size: int) -> None:
     """Raise DataError for a file that is not an array, holds Python objects, or is shorter than its header says."""
-    readers: dict[tuple[int, int], Any] = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
     try:
-        shape, _, dtype = readers[np.lib.format.read_magic(file)](file)
+        shape, dtype = _header(file)
     except Exception as problem:  # numpy evaluates the text of the header, with errors of the parser of Python
         raise DataError(
             "data.damaged_array", f"'{key}' in '{path}' is not a numpy array: {problem}\n  save it with numpy.save"
