@@ -8,7 +8,6 @@ import os
 import shutil
 import tempfile
 import time
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,8 @@ from pydantic import TypeAdapter
 from typing_extensions import TypedDict  # pydantic reads this one before Python 3.12
 
 from gansmith.core.array_files import load_array
-from gansmith.core.atomic_files import commit_json, file_lock, release_lock, sync_file, sync_folder
-from gansmith.core.errors import DataError, GansmithWarning
+from gansmith.core.atomic_files import commit_json, file_lock, one_at_a_time, release_lock, sync_file, sync_folder
+from gansmith.core.errors import DataError
 from gansmith.core.plain_files import parse_json, read_json, sha256_of, text_lines
 from gansmith.core.registry import NotNegative, Positive
 from gansmith.core.user_folders import user_folder
@@ -236,20 +235,9 @@ def building_folder() -> Iterator[Path]:
         Path(lock.lock_file).unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
-def only_builder(index: Path) -> Iterator[None]:
+def only_builder(index: Path) -> contextlib.AbstractContextManager[None]:
     """Wait until no other run builds the entry of an index record; a GansmithWarning says so. Without locks, go on."""
-    lock = file_lock(index.with_suffix(LOCK))
-    with contextlib.suppress(OSError, NotImplementedError):  # a file system without locks, or one that loses them
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            warnings.warn(GansmithWarning("another run reads the same images; this one waits for it"), stacklevel=2)
-            lock.acquire()
-    try:
-        yield
-    finally:
-        release_lock(lock)
+    return one_at_a_time(index.with_suffix(LOCK), "another run reads the same images; this one waits for it")
 
 
 def remove_abandoned() -> None:
