@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
+from gansmith.core.errors import DataError
 from gansmith.data.base import DataOptions
 from gansmith.data.open import open_data
 from gansmith.data.sources import arrays
@@ -126,7 +127,7 @@ def test_labels_may_be_names(tmp_path):
         ({"a": GRAY, "b": GRAY}, "data.no_image_array"),
         ({"images": GRAY, "labels": np.arange(5)}, "data.labels_shape"),
         ({"images": GRAY, "labels": np.zeros((6, 3, 2), int)}, "data.labels_shape"),
-        ({"images": GRAY, "labels": np.zeros(6)}, "data.labels_shape"),
+        ({"images": GRAY, "labels": np.full(6, 0.5)}, "data.labels_shape"),
         (
             {"images": GRAY, "labels": np.arange(6), "class_names": np.array(["a", "b"])},
             "data.labels_range",
@@ -241,3 +242,25 @@ def test_a_folder_of_idx_files_is_the_set_of_training_images(tmp_path, packed):
     assert data.spec.classes == ("4", "9")
     alone = next(folder.glob("t10k-images*"))
     assert (open_data(alone, DataOptions(size="16")).read(range(3)) == GRAY[3:, ..., None]).all()
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (np.array([b"cat", b"d\xc3\xa9"] * 3), ("cat", "dé")),
+        (np.array([0.0, 7.0] * 3), ("0", "7")),
+        (np.array([False, True] * 3), ("0", "1")),
+    ],
+)
+def test_labels_of_other_types(tmp_path, labels, classes):
+    np.savez(tmp_path / "a.npz", images=GRAY, labels=labels)
+    data = open_data(tmp_path / "a.npz", DataOptions(size="16"))
+    assert data.spec.classes == classes
+    assert data.read_labels(range(6)).tolist() == [0, 1] * 3
+
+
+@pytest.mark.parametrize("labels", [[0.5, 1] * 3, [np.nan, 1] * 3, [np.inf, 1] * 3])
+def test_labels_that_are_no_whole_numbers(tmp_path, labels):
+    np.savez(tmp_path / "a.npz", images=GRAY, labels=np.array(labels))
+    with pytest.raises(DataError, match="type float64"):
+        open_data(tmp_path / "a.npz", DataOptions(size="16"))

@@ -213,6 +213,7 @@ def test_a_part_may_be_named_and_parts_without_train_are_no_classes(tmp_path):
 @pytest.mark.parametrize(
     "names",
     [
+        ("Photos from 2020", "Photos from 2021"),
         ("2021-01", "2021-02"),
         ("2021", "2022"),
         ("20210104_beach", "20210212_home"),
@@ -246,6 +247,29 @@ def test_folders_that_are_no_kinds_are_no_classes_unasked(tmp_path, names):
     assert listing.classes == ()
     assert listing.notes[0].endswith("labels=folders takes them as classes")
     assert listed(folder, labels="folders").classes == tuple(sorted(names))
+
+
+def test_folders_as_classes_that_differ_in_letters_alone_are_said(tmp_path):
+    folder = write(tmp_path / "set", images("Cat/1.png", "cat/2.png", "dog/3.png"))
+    assert "classes that differ only in letters or spaces: Cat, cat" in listed(folder).notes
+
+
+def test_links_that_lead_nowhere_are_no_small_set(tmp_path, refused):
+    folder = write(tmp_path / "set", numbered("{}.png", 3))
+    for number in range(3, 6):
+        (folder / f"{number}.png").symlink_to(tmp_path / "away" / f"{number}.png")
+    assert listed(folder).ignored == {"broken link": 3}
+    (folder / "6.png").symlink_to(tmp_path / "away")
+    with refused("data.mostly_left_out"):
+        listed(folder)
+    assert len(listed(folder, allow_left_out=True).items) == 3
+
+
+@pytest.mark.parametrize("ending", [".jpg?w=300", ".jpg_large", ".jpeg!d", ".png@2x", ".jpg:large"])
+def test_more_behind_the_ending(tmp_path, ending):
+    """As addresses of downloads have."""
+    folder = write(tmp_path / "set", {**numbered("{}" + ending, 3), "0.jpg~": png(0), f"x{ending}": "no image"})
+    assert [item.name for item in listed(folder).items] == [f"{number}{ending}" for number in range(3)]
 
 
 @pytest.mark.parametrize("names", [("0", "1", "10"), ("cat", "dog"), ("a", "b"), ("7", "007"), ("red", "2021")])
@@ -353,6 +377,13 @@ def test_tables_that_are_not_used_are_named(tmp_path):
     listing = listed(folder)
     assert listing.notes == ("tables that are not used: HAM_metadata.csv; to take one: --labels 'HAM_metadata.csv'",)
     assert listing.ignored == {".csv file": 1, ".txt file": 1}
+
+
+def test_a_list_in_utf_16_is_named(tmp_path):
+    rows = "".join(f"{number}.png\t{'ab'[number % 2]}\n" for number in range(8))
+    folder = write(tmp_path / "set", {**numbered("{}.png", 8), "kinds.txt": rows.encode("utf-16")})
+    assert "tables that are not used: kinds.txt; to take one: --labels 'kinds.txt'" in listed(folder).notes
+    assert listed(folder, labels="kinds.txt").classes == ("a", "b")
 
 
 def test_a_file_of_a_package_manager_is_no_table(tmp_path):

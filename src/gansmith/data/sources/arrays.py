@@ -142,7 +142,7 @@ class ArraySource:
         """Return labels, int64 (count,), and class names; -1 and () without labels."""
         if arrays.labels is None:
             return np.full(count, -1), ()
-        labels = arrays.labels.reshape(-1) if arrays.labels.shape == (count, 1) else arrays.labels
+        labels = _plain_labels(arrays.labels.reshape(-1) if arrays.labels.shape == (count, 1) else arrays.labels)
         if labels.shape != (count,) or labels.dtype.kind not in "iuU":
             raise DataError(
                 "data.labels_shape",
@@ -160,6 +160,14 @@ class ArraySource:
                 f"\n  allowed: 0 to {known - 1}, one for each of the {known} class names",
             )
         return labels.astype(np.int64), arrays.class_names
+
+
+def _plain_labels(labels: np.ndarray) -> np.ndarray:
+    """Return labels of type bool, whole floats and bytes as whole numbers and names; others as they are."""
+    if labels.dtype.kind == "S":
+        return np.char.decode(labels, "utf-8", "backslashreplace")
+    is_whole = labels.dtype.kind == "f" and bool(((labels == labels.round()) & (np.abs(labels) < 2**53)).all())
+    return labels.astype(np.int64) if is_whole or labels.dtype.kind == "b" else labels
 
 
 def stack_first(array: np.ndarray) -> np.ndarray:

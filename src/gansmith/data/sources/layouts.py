@@ -19,14 +19,16 @@ from gansmith.data.sources.label_tables import (
     FEW_LABELS,
     LABEL_COLUMNS,
     TABLE_ENDINGS,
+    UTF16_MARKS,
     LabelTable,
     label_by_table,
     natural,
     no_classes,
+    spelled_alike,
     with_labels,
 )
 from gansmith.data.sources.options import FOLDER_LABELS, NO_LABELS
-from gansmith.data.sources.walk import LeftOut, ending_noun, ending_of, images_among, rubbish_noun
+from gansmith.data.sources.walk import BROKEN_LINK, LeftOut, ending_noun, ending_of, images_among, rubbish_noun
 from gansmith.imaging.images import ENDINGS
 
 TABLE = "labels.csv"
@@ -121,6 +123,12 @@ def _are_sessions(names: Sequence[str]) -> bool:
     return any(all(SESSION.fullmatch(name[start:]) for name in names) for start in starts)
 
 
+def _are_dates(names: Sequence[str]) -> bool:
+    """Say whether names are dates, also behind words that all of them begin with: Photos from 2021."""
+    shared = COMMON_START.match(os.path.commonprefix(list(names)))  # noqa: RUF071  (of names)
+    return any(all(DATE.fullmatch(name[start:]) for name in names) for start in (0, len(shared[0]) if shared else 0))
+
+
 def _are_buckets(names: Sequence[str]) -> bool:
     """Say whether names are the first two or three digits of hashes, as stores of files have them."""
     is_hex = len(names) > 3 and all(re.fullmatch(r"[0-9a-f]{2,3}", name) for name in names)
@@ -136,7 +144,7 @@ def is_split(name: str) -> bool:
 # What the names of folders look like that are no classes.
 NOT_CLASSES = (
     ("splits", lambda names: all(map(is_split, names))),
-    ("dates", _all_match(DATE)),
+    ("dates", _are_dates),
     ("dates", lambda names: any({name.lower() for name in names} <= each for each in CALENDAR)),
     ("formats or sizes of files", _all_match(FORMAT_OR_SIZE)),
     ("numbered parts", _all_match(r"0*\d{3,}")),
@@ -465,6 +473,8 @@ def _by_folders(listing: Listing, images: list[_Image], notes: list[str], *, is_
         return listing
     if loose:
         notes.append(f"not used: {beside}, which are the classes; labels=none takes all images, without labels")
+    if alike := spelled_alike(tops):
+        notes.append(f"classes that differ only in letters or spaces: {alike}")
     index = {name: label for label, name in enumerate(tops)}
     pairs = zip(listing.items, images, strict=True)
     items = tuple(replace(item, label=index[i.parts[0]]) for item, i in pairs if len(i.parts) > 1)
@@ -609,9 +619,10 @@ def _names_images(open_file: Callable[[Any], IO[bytes]], locator: Any, stems: Se
     """Say whether a text begins with names of images and more words, or with names in quotes."""
     try:
         with open_file(locator) as file:
-            text = file.read(1 << 16).decode("utf-8", "replace").replace("\\", "/")
+            start = file.read(1 << 16)
     except (DataError, OSError):
         return False
+    text = start.decode("utf-16" if start[:2] in UTF16_MARKS else "utf-8", "replace").replace("\\", "/")
     lines = [re.split(r"[\s,;|]+", line.strip()) for line in text.splitlines()[:20]]
     names = [line[0] for line in lines if len(line) > 1] + re.findall(r'"([^"\n]{1,200})"', text)
     return any(PurePosixPath(name).stem in stems for name in names)
@@ -688,13 +699,17 @@ def _refuse_mostly_left_out(
         return
     stems = {_key(image.name) for image in images}
     unread = [(name, locator) for name, locator in others if ending_of(name) not in TEXTS and _key(name) not in stems]
-    if len(unread) <= len(images):
+    broken = files.left_out.counts[BROKEN_LINK]
+    if len(unread) + broken <= len(images):
         return
-    counts = Counter(ending_noun(name) for name, _ in unread)
+    counts = Counter(ending_noun(name) for name, _ in unread) + Counter({BROKEN_LINK: broken})
+    advice = help_for([name for name, _ in unread]) or "convert them to PNG, JPEG, WebP or TIFF"
+    if broken > len(unread):
+        advice = "the files that links name are not here: bring them back, or copy images instead of links (cp -L)"
     raise DataError(
         "data.mostly_left_out",
         f"only {counted(len(images), 'image')} of '{files.where}' can be read; {left_out_line(counts)}"
-        f"\n  {help_for([name for name, _ in unread]) or 'convert them to PNG, JPEG, WebP or TIFF'}"
+        f"\n  {advice}"
         "\n  to go on without them: allow_left_out=true",
     )
 

@@ -1,6 +1,7 @@
 """The one walk through a folder of images: which files belong to it, what is left out and why."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ RUBBISH_FOLDERS = frozenset({
     "lightroom previews.lrdata",
 })  # fmt: skip
 RUBBISH_FILES = frozenset({"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "icon\\r"})
+BROKEN_LINK = "broken link"
 RUN_FILES = ("run.json", "model.json")  # pictures that a run wrote are not data
 
 
@@ -86,11 +88,12 @@ def images_among(
 ) -> tuple[list[tuple[str, Any]], bool]:
     """Return the (name, locator) of the files that are images, and whether they are arrays; pictures come first.
 
-    Endings decide. Files whose name has none, or one of digits, such as those of DICOM, are told by their first bytes:
-    ``read_starts`` yields (position, content) of some locators, at least 348 bytes of each file.
+    Endings decide. Files whose name has none, one of digits, such as those of DICOM, or one with more behind it
+    (.jpg?w=300, .jpg_large), are told by their first bytes: ``read_starts`` yields (position, content) of some
+    locators, at least 348 bytes of each file.
     """
     pictures = image_endings()
-    unclear = [entry for entry in names if not ending_of(entry[0]).strip(".0123456789")]
+    unclear = [entry for entry in names if _is_unclear(ending_of(entry[0]), pictures)]
     kinds = {entry[0]: ending_of(entry[0]) for entry in names}
     for position, content in read_starts([locator for _, locator in unclear]) if unclear else ():
         kinds[unclear[position][0]] = ending_by_content(content[:START_BYTES])
@@ -98,6 +101,12 @@ def images_among(
         if found := [entry for entry in names if kinds[entry[0]] in wanted]:
             return found, wanted is ARRAY_ENDINGS
     return [], False
+
+
+def _is_unclear(ending: str, pictures: Sequence[str]) -> bool:
+    """Say whether an ending does not tell what a file is."""
+    known, *more = re.split(r"[?&_!:@%;=,-]", ending, maxsplit=1)
+    return not ending.strip(".0123456789") or (bool(more) and known in pictures)
 
 
 def ending_noun(name: str) -> str:
@@ -151,7 +160,7 @@ def walk_folder(top: str | Path, left_out: LeftOut) -> Iterator[tuple[str, "os.D
             elif is_file:
                 yield prefix + name, entry
             else:
-                left_out.add("broken link" if entry.is_symlink() else "special file")
+                left_out.add(BROKEN_LINK if entry.is_symlink() else "special file")
 
 
 def belonging(names: Iterable[tuple[str, Any]], left_out: LeftOut) -> list[tuple[str, Any]]:
