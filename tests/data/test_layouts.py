@@ -867,3 +867,29 @@ def test_folders_of_many_digits_take_no_exponential_time(tmp_path, name):
     for end in ("abcdef", "bcdefg"):
         write_photos(tmp_path / "set" / f"{name}{end}")
     assert open_data(tmp_path / "set").spec.classes == (f"{name}abcdef", f"{name}bcdefg")
+
+
+def test_the_cache_of_hugging_face_has_each_image_once(tmp_path):
+    """Snapshots are links to blobs."""
+    top = write(tmp_path / "datasets--me--pets", {"refs/main": "abc", **numbered("blobs/{:040x}", 4)})
+    for number in range(4):
+        link = top / "snapshots/abc/train" / ("cat", "dog")[number % 2] / f"{number}.png"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(top / "blobs" / f"{number:040x}")
+    listing = listed(top)
+    assert listing.classes == ("cat", "dog")
+    assert [item.name for item in listing.items] == ["cat/0.png", "cat/2.png", "dog/1.png", "dog/3.png"]
+    assert listing.ignored == {"blobs folder": 1, "refs folder": 1}
+
+
+def test_arrays_that_are_called_labels_are_named(tmp_path):
+    folder = write(tmp_path / "set", {**numbered("{}.png", 8), "labels.npy": b"x", "stats.npy": b"x"})
+    assert "tables that are not read: labels.npy; save them as CSV" in listed(folder).notes
+
+
+def test_stacks_of_several_classes_are_said(tmp_path):
+    for name in ("cat", "dog"):
+        np.save(tmp_path / f"{name}.npy", np.zeros((50, 784), np.uint8))
+    listing = listed(tmp_path)
+    assert len(listing.items) == 100
+    assert any("to make a class of each, put it into a folder of its own" in note for note in listing.notes)

@@ -3,7 +3,7 @@
 import os
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import isqrt
 from pathlib import Path
@@ -17,6 +17,7 @@ from gansmith.core.file_names import escaped, printable
 from gansmith.core.plain_files import open_plain
 from gansmith.data.base import Item, Listing, Payload
 from gansmith.data.sources.idx_files import is_idx, labels_beside, read_idx
+from gansmith.data.sources.label_tables import no_classes
 from gansmith.data.sources.layouts import TEXTS
 from gansmith.data.sources.walk import ending_of, rubbish_noun
 from gansmith.imaging.images import MODES, POINT, as_levels
@@ -30,6 +31,7 @@ SPLIT_KEYS = (
     ("trainx", "trainy"), ("training_images", "training_labels"), ("data", "target"), ("data", "labels"),
     ("image", "label"), ("data", "label"), ("x_test", "y_test"), ("test_images", "test_labels"),
 )  # fmt: skip
+NPY_PAIRS = (("images", "labels"), ("x", "y"), *SPLIT_KEYS)
 CLASS_KEY = "class_names"
 HEADER_READERS: dict[tuple[int, int], Any] = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -70,7 +72,7 @@ class ArraySource:
         if self._images.shape[1:] == POINT and self._images.dtype != np.uint8:
             self._images, note = self._point_levels(self._images)
             notes.append(note)
-        labels, classes = self._labels(arrays, len(self._images))
+        labels, classes = self._labels(arrays, len(self._images), notes)
         items = tuple(Item(f"{row:08d}", label, row) for row, label in enumerate(labels.tolist()))
         return Listing(items, classes, {}, (*notes, *arrays.notes))
 
@@ -138,8 +140,8 @@ class ArraySource:
             )
         return images
 
-    def _labels(self, arrays: Arrays, count: int) -> tuple[np.ndarray, tuple[str, ...]]:
-        """Return labels, int64 (count,), and class names; -1 and () without labels."""
+    def _labels(self, arrays: Arrays, count: int, notes: list[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Return labels, int64 (count,), and class names; -1 and () without labels, with a note if they are none."""
         if arrays.labels is None:
             return np.full(count, -1), ()
         labels = _plain_labels(arrays.labels.reshape(-1) if arrays.labels.shape == (count, 1) else arrays.labels)
@@ -151,7 +153,12 @@ class ArraySource:
             )
         values, numbers = np.unique(labels, return_inverse=True)
         if not arrays.class_names or labels.dtype.kind == "U":
-            return numbers.astype(np.int64), tuple(printable(str(value)) for value in values)
+            names = tuple(printable(str(value)) for value in values)
+            if reason := no_classes([names[number] for number in numbers.tolist()]):
+                advice = "" if labels.dtype.kind == "U" else f"; an array '{CLASS_KEY}' in an .npz makes them classes"
+                notes.append(f"no labels: they are {reason}{advice}")
+                return np.full(count, -1), ()
+            return numbers.astype(np.int64), names
         known = len(arrays.class_names)
         if values[0] < 0 or values[-1] >= known:
             raise DataError(
@@ -204,12 +211,22 @@ def _can_be_bands(shape: tuple[int, ...], axis: int) -> bool:
 def array_file(path: Path, *, name: str = "") -> ArraySource:
     """Return a .npy, .npz or idx file as a source; a ``name`` replaces its path, so the file may lie anywhere."""
     path = path.resolve()
-    labels = labels_beside(path) if is_idx(path.name) else None
+    is_npy = path.suffix.lower() == ".npy"
+    labels = labels_beside(path) if is_idx(path.name) else _npy_labels_beside(path) if is_npy else None
 
     def load() -> Arrays:
         if is_idx(path.name):
-            return Arrays(read_idx(path), read_idx(labels) if labels else None, (), _idx_notes(path, labels))
-        return read_npy(path) if path.suffix.lower() == ".npy" else read_npz(path)
+            return Arrays(read_idx(path), read_idx(labels) if labels else None, (), _beside_notes(path, labels))
+        if not is_npy:
+            return read_npz(path)
+        arrays = read_npy(path)
+        if labels is None:
+            return arrays
+        found, name = read_npy(labels).images, printable(labels.name)
+        if found.ndim not in (1, 2) or len(found) != len(arrays.images):
+            return replace(arrays, notes=(f"'{name}' is not used: it has the shape {found.shape}",))
+        single, notes = _single_labels(np.asarray(found), name)
+        return replace(arrays, labels=single, notes=(*_beside_notes(path, labels), *notes))
 
     def stamp() -> str:
         stats = [file.stat() for file in (path, labels) if file]
@@ -218,14 +235,27 @@ def array_file(path: Path, *, name: str = "") -> ArraySource:
     return ArraySource(name or printable(path.stem), name or escaped(path), stamp, load)
 
 
-def _idx_notes(path: Path, labels: Path | None) -> tuple[str, ...]:
-    return (f"images: {printable(path.name)}; labels: {printable(labels.name) if labels else 'none beside it'}",)
+def _npy_labels_beside(path: Path) -> Path | None:
+    """Return the file of labels beside one of images, such as y_train.npy beside x_train.npy; None without one."""
+    wanted = [labels for images, labels in NPY_PAIRS if images == path.stem.lower()]
+    beside = {each.stem.lower(): each for each in sorted(path.parent.glob("*.npy")) if each.is_file()} if wanted else {}
+    return next((beside[name] for name in wanted if name in beside), None)
+
+
+def _beside_notes(path: Path, labels: Path | None) -> tuple[str, ...]:
+    known = {name for pair in NPY_PAIRS for name in pair} if path.suffix.lower() == ".npy" else ()
+    left = [each.name for each in sorted(path.parent.glob("*.npy")) if each.stem.lower() in known]
+    left = [printable(name) for name in left if name not in (path.name, labels.name if labels else "")]
+    more = f"; not read: {', '.join(left)}" if left else ""
+    told = printable(labels.name) if labels else "none beside it"
+    return (f"images: {printable(path.name)}; labels: {told}{more}",)
 
 
 def array_alone_in(folder: Path) -> Path | None:
     """Return the one .npy, .npz or idx file of many images in a folder with nothing else but texts; None for others.
 
-    Of several idx files it is the one of training images.
+    Of several idx files it is the one of training images, and so it is of .npy files that are named like x_train and
+    y_train.
     """
     found: list[Path] = []
     try:
@@ -240,10 +270,23 @@ def array_alone_in(folder: Path) -> Path | None:
         if found and all("ubyte" in path.name.lower() for path in found):
             images = sorted(path for path in found if is_idx(path.name))
             return next((path for path in images if "train" in path.name.lower()), images[0] if images else None)
+        if len(found) > 1 and all(path.suffix.lower() == ".npy" for path in found):
+            stems = {path.stem.lower(): path for path in found}
+            pairs = [pair for pair in NPY_PAIRS if stems.keys() >= {*pair}]
+            is_known = stems.keys() <= {name for pair in NPY_PAIRS for name in pair}
+            return stems[pairs[0][0]] if pairs and is_known and _are_set(*(stems[name] for name in pairs[0])) else None
         is_one = len(found) == 1 and found[0].suffix.lower() in (".npy", ".npz")
         return found[0] if is_one and not _is_single_image(found[0]) else None
     except OSError:  # the folder's own source tells why
         return None
+
+
+def _are_set(images: Path, labels: Path) -> bool:
+    """Say whether two .npy files hold many images and their labels, and not an image and its mask."""
+    try:
+        return len(read_npy(labels).images.shape) == 1 or not _is_single_image(images)
+    except DataError:  # array_file tells why
+        return True
 
 
 def _is_single_image(path: Path) -> bool:

@@ -606,13 +606,20 @@ def _unused_tables(files: Files, others: list[tuple[str, Any]], labels: _LabelFi
     if len(perhaps) <= MOST_TEXTS:
         stems = {PurePosixPath(image.parts[-1]).stem for image in images}
         tables += [name for name, locator in perhaps if _names_images(files.open, locator, stems)]
-    packed = sorted((name for name, _ in entries if ending_of(name) in OTHER_TABLES), key=natural)
+    packed = sorted((name for name, _ in entries if _is_other_table(name)), key=natural)
     notes = [f"tables that are not read: {_list(packed)}; save them as CSV"] if 0 < len(packed) <= MOST_TEXTS else []
     if tables and len(tables) <= max(FEW_LABELS, len(images) / 2):
         names = sorted(tables, key=natural)
         likely = next((name for name in names if LABELS_OR_TRAIN.search(name)), names[0])
         notes.append(f"tables that are not used: {_list(names)}; to take one: --labels '{likely}'")
     return notes
+
+
+def _is_other_table(name: str) -> bool:
+    """Say whether a file is a table of a kind that is not read, also an array that is called labels."""
+    ending = ending_of(name)
+    is_array = ending in (".npy", ".npz", ".mat", ".pkl") and "label" in PurePosixPath(name).name.lower()
+    return ending in OTHER_TABLES or is_array
 
 
 def _names_images(open_file: Callable[[Any], IO[bytes]], locator: Any, stems: Set[str]) -> bool:

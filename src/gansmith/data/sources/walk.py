@@ -31,6 +31,7 @@ RUBBISH_FOLDERS = frozenset({
 })  # fmt: skip
 RUBBISH_FILES = frozenset({"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "icon\\r"})
 BROKEN_LINK = "broken link"
+HUB_CACHE = {"blobs", "refs", "snapshots"}  # of Hugging Face: snapshots link to blobs
 RUN_FILES = ("run.json", "model.json")  # pictures that a run wrote are not data
 
 
@@ -147,6 +148,7 @@ def walk_folder(top: str | Path, left_out: LeftOut) -> Iterator[tuple[str, "os.D
         if prefix and any(entry.name in RUN_FILES for entry in entries):
             left_out.add("folder of a run or model", prefix)
             continue
+        is_hub_cache = {entry.name for entry in entries} >= HUB_CACHE
         for entry in entries:
             try:
                 is_folder, is_file = entry.is_dir(), entry.is_file()
@@ -155,6 +157,8 @@ def walk_folder(top: str | Path, left_out: LeftOut) -> Iterator[tuple[str, "os.D
             name = printable(os.fsencode(entry.name))
             if noun := rubbish_noun(name, is_folder=is_folder):
                 left_out.add(noun)
+            elif is_hub_cache and name in HUB_CACHE and name != "snapshots":
+                left_out.add(f"{name} folder")
             elif is_folder:
                 (links if entry.is_symlink() else waiting).append((f"{prefix}{name}/", entry.path))
             elif is_file:
