@@ -229,6 +229,8 @@ def test_a_part_may_be_named_and_parts_without_train_are_no_classes(tmp_path):
         ("01.03.2021", "02.03.2021"),
         ("January", "March"),
         ("patient001", "patient002"),
+        ("PAT0", "PAT1"),
+        ("plate_1", "plate_2"),
         ("sub-01", "sub-02"),
         ("user_0", "user_7"),
         ("00", "3f", "9c", "ab"),

@@ -41,7 +41,8 @@ class ArrayFiles:
             items += [Item(name, item.label, (item.locator, row, item.name)) for row, name in enumerate(names)]
         stacks = sum(count > 1 for count in counts.values())
         notes = [f"{counted(stacks, 'file')} with several images"] if stacks else []
-        if 1 < stacks == len(listing.items) <= FEW_LABELS and not listing.classes:
+        are_volumes = any(ending_of(item.name) not in (".npy", ".npz") for item in listing.items)
+        if 1 < stacks == len(listing.items) <= FEW_LABELS and not listing.classes and not are_volumes:
             notes[0] += "; to make a class of each, put it into a folder of its own"
         self.listing = replace(listing, items=tuple(items), notes=(*listing.notes, *notes))
 

@@ -73,9 +73,9 @@ LIKELY_SIDES = (
 SIDE_WORDS = frozenset(word for pair in (*SIDES, *LIKELY_SIDES) for word in pair)
 SESSION = re.compile(
     r"((session|part|batch|shard|chunk|fold|run|seq|sequence|scene|clip|video|take|folder|dir|set|img|image|images|disc|"
-    r"disk|roll|dcim|sub|subject|patient|person|user|participant|camera|cam|device|day|night|week|month|trial|case|slide|"
+    r"disk|roll|dcim|sub|subject|patient|pat|pt|person|user|participant|camera|cam|device|day|night|week|month|trial|case|slide|"
     r"site|scan|exp|experiment|recording|rec|flight|mission|tile|block|frame|frames|cv|worker|page|volume|vol|chapter|"
-    r"section|series|split|subset|iter|epoch|step|dsc|dscn|dscf|pxl|mvi)"
+    r"section|series|ser|study|stu|visit|timepoint|plate|well|fov|replicate|rep|split|subset|iter|epoch|step|dsc|dscn|dscf|pxl|mvi)"
     r"([-_ .]?\(?\d+\)?|[-_ .][a-z])|part[-_ .][a-z]{2}|new folder.*|\d{3}[a-z_]{5})", re.IGNORECASE
 )  # fmt: skip
 COMMON_START = re.compile(r".*[-_ .]")  # of the names of parts: HAM10000_images_part_1

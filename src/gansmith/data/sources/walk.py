@@ -29,7 +29,9 @@ RUBBISH_FOLDERS = frozenset({
     "system volume information", "lost+found", "__pycache__", "network trash folder", "temporary items", "found.000",
     "lightroom previews.lrdata",
 })  # fmt: skip
-RUBBISH_FILES = frozenset({"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "icon\\r"})
+RUBBISH_FILES = frozenset(
+    {"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "dicomdir", "icon\r", "icon\\r"}
+)
 BROKEN_LINK = "broken link"
 HUB_CACHE = {"blobs", "refs", "snapshots"}  # of Hugging Face: snapshots link to blobs
 RUN_FILES = ("run.json", "model.json")  # pictures that a run wrote are not data
