@@ -4,6 +4,7 @@ import io
 import json
 import os
 import tarfile
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -386,6 +387,32 @@ def test_a_list_in_utf_16_is_named(tmp_path):
     folder = write(tmp_path / "set", {**numbered("{}.png", 8), "kinds.txt": rows.encode("utf-16")})
     assert "tables that are not used: kinds.txt; to take one: --labels 'kinds.txt'" in listed(folder).notes
     assert listed(folder, labels="kinds.txt").classes == ("a", "b")
+
+
+def test_a_folder_of_archives_alone_says_which_to_pass(tmp_path, refused):
+    folder = write(tmp_path / "set", {"train.zip": b"PK", "README.md": "x"})
+    with refused("data.empty"):
+        listed(folder)
+
+
+def test_annotations_of_coco_are_no_table(tmp_path, refused):
+    folder = write(tmp_path / "set", {**numbered("{}.png", 8), "x.json": '{"images": [], "annotations": []}'})
+    with refused("data.unreadable_table"):
+        listed(folder, labels="x.json")
+
+
+def test_images_of_one_name_in_an_archive_are_no_pairs(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for number in range(12):
+            with warnings.catch_warnings(action="ignore"):
+                archive.writestr(f"{number % 6}.png", png(number))
+    listing = listed(tmp_path / "a.zip")
+    assert (len(listing.items), listing.notes) == (12, ())
+
+
+def test_a_folder_as_an_address(tmp_path):
+    folder = write(tmp_path / "my set", numbered("{}.png", 3))
+    assert len(listed(folder.as_uri()).items) == 3  # file:///...my%20set
 
 
 def test_a_file_of_a_package_manager_is_no_table(tmp_path):

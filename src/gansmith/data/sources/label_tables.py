@@ -491,6 +491,8 @@ def _json_file_rows(text: io.TextIOWrapper) -> Iterator[list[str]]:
         yield from ([_cell(each.get(key)) for key in keys] for each in value)
     elif isinstance(value, list) and value and all(isinstance(each, list) for each in value):
         yield from ([_cell(cell) for cell in each] for each in value)
+    elif isinstance(value, dict) and {"images", "annotations"} <= value.keys():
+        raise csv.Error("it has annotations of COCO, several for each image: write a list of files and classes")
     else:
         raise csv.Error(f"it is no list of files and labels, or has more than {MOST_JSON_BYTES // 10**6} MB")
 

@@ -46,6 +46,7 @@ MOST_LOOSE = 0.01  # share of images beside folders that are classes; more are n
 NO_TABLES = frozenset({"package.json", "package-lock.json", "composer.json", "bower.json", "component.json"})
 FEWEST_TWINS, MOST_TWINS = 4, 4  # names with several images each, and images of a name
 MOST_TEXTS = 10  # text files whose beginning is looked at
+READ_ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 STYLEGAN_FILE = "dataset.json"
 MAX_JSON_BYTES, MAX_JSON_LISTS = 64 * 10**6, 8 * 10**6  # of dataset.json; the lists of ImageNet are 1.3 million
 MAX_SIDECAR_BYTES = 10**6
@@ -255,6 +256,9 @@ def _sorted_out(files: Files) -> tuple[list[_Image], list[tuple[str, Any]], list
         return images, [entry for entry in files.names if entry[0] not in names], notes, are_arrays
     counts = files.left_out.counts + Counter(ending_noun(name) for name, _ in files.names)
     advice = help_for([name for name, _ in files.names])
+    archive = next((name for name, _ in files.names if ending_of(name) in READ_ARCHIVES), "")
+    if archive and Path(files.where).is_dir():
+        advice = f"pass an archive itself: '{files.where}/{archive}'"
     raise DataError(
         "data.empty",
         f"no images in '{files.where}' and its sub-folders"
@@ -337,7 +341,7 @@ def _twin_notes(images: list[_Image]) -> list[str]:
         name, _, end = image.parts[-1].partition(".")
         ends[(*image.parts[:-1], name)].append(end)
     ((kinds, count),) = Counter(tuple(sorted(each)) for each in ends.values()).most_common(1)
-    if count < max(FEWEST_TWINS, len(ends) / 2) or not 1 < len(kinds) <= MOST_TWINS:
+    if count < max(FEWEST_TWINS, len(ends) / 2) or not 1 < len({*kinds}) == len(kinds) <= MOST_TWINS:
         return []
     told = ", ".join(f"NAME.{kind}" for kind in kinds)
     return [f"{told}: {len(kinds)} images for each name, all taken; for pairs put each kind into a folder of its own"]
