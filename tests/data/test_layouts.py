@@ -3,10 +3,12 @@
 import io
 import json
 import os
+import struct
 import tarfile
 import warnings
 import zipfile
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -603,6 +605,19 @@ def named_in(code_page: str, path: Path, names: list[str]) -> Path:
         for number, name in enumerate(names):
             archive.writestr(Named(name), png(number))
     return path
+
+
+@pytest.mark.parametrize(("changed", "classes"), [(False, ("猫", "🐕")), (True, ("_c", "_d"))])
+def test_names_in_utf_8_beside_those_in_a_code_page(tmp_path, changed, classes):
+    """As Info-ZIP and WinRAR write them; a sum tells whether the other name was changed since."""
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for number in range(6):
+            plain, told = (f"{name}/{number}.png" for name in (("_d", "🐕"), ("_c", "猫"))[number % 2])
+            entry = zipfile.ZipInfo(plain)
+            field = struct.pack("<BL", 1, crc32(plain.encode()) ^ changed) + told.encode()
+            entry.extra = struct.pack("<HHL", 0x9999, 4, 0) + struct.pack("<HH", 0x7075, len(field)) + field
+            archive.writestr(entry, png(number))
+    assert listed(tmp_path / "set.zip").classes == classes
 
 
 @pytest.mark.parametrize(
