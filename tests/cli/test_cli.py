@@ -671,3 +671,16 @@ def test_threads_spin_briefly_unless_the_user_chooses_otherwise(mine, spins):
         [sys.executable, "-c", code], env={**clean, **mine}, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == str(spins)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows removes no folder that is in use")
+def test_a_current_folder_that_was_removed(tmp_path):
+    """As the folder of a job that has ended; torch would end the process without a word of help."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    code = "import os, sys; os.rmdir(sys.argv.pop()); from gansmith.cli.app import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "recipes", gone], cwd=gone, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr == "gansmith: the current folder was removed\n  change to one that exists: cd ~\n"

@@ -1,9 +1,10 @@
 import os
 
 import pytest
+import torch
 
 from gansmith.core import cpus, runtime
-from gansmith.core.cpus import available_cpus
+from gansmith.core.cpus import available_cpus, memory_limits
 from gansmith.core.errors import GansmithWarning
 
 
@@ -52,6 +53,31 @@ def groups(tmp_path, monkeypatch):
 def test_quotas(groups, own, files, expected):
     groups(own, files)
     assert available_cpus() == expected
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "expected"),
+    [
+        ("0::/\n", {"memory.max": "max\n"}, []),
+        ("0::/\n", {"memory.max": "1048576\n"}, [1048576]),
+        ("0::/job/step\n", {"job/memory.max": "4096\n", "job/step/memory.max": "max\n"}, [4096]),
+        ("7:memory:/docker/a\n", {"memory/docker/a/memory.limit_in_bytes": "8192\n"}, [8192]),
+        ("", {"memory/memory.limit_in_bytes": "9223372036854771712\n"}, [9223372036854771712]),
+    ],
+)
+def test_memory_limits(groups, own, files, expected):
+    groups(own, files)
+    assert memory_limits() == expected
+
+
+def test_limit_of_the_process(groups, monkeypatch):
+    import resource
+
+    groups("0::/\n", {})
+    limits = {resource.RLIMIT_AS: (700 << 20, -1), resource.RLIMIT_DATA: (resource.RLIM_INFINITY, -1)}
+    monkeypatch.setattr(resource, "getrlimit", limits.__getitem__)
+    assert memory_limits() == [700 << 20]
+    assert runtime.installed_memory_mb(torch.device("cpu")) == 700
 
 
 def test_affinity(groups, monkeypatch):

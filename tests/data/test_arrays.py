@@ -7,7 +7,9 @@ from itertools import product
 import numpy as np
 import pytest
 
+from gansmith.core.errors import DataError
 from gansmith.data.base import DataOptions
+from gansmith.data.check import check_data
 from gansmith.data.open import open_data
 from gansmith.data.sources import arrays
 
@@ -126,7 +128,7 @@ def test_labels_may_be_names(tmp_path):
         ({"a": GRAY, "b": GRAY}, "data.no_image_array"),
         ({"images": GRAY, "labels": np.arange(5)}, "data.labels_shape"),
         ({"images": GRAY, "labels": np.zeros((6, 3, 2), int)}, "data.labels_shape"),
-        ({"images": GRAY, "labels": np.zeros(6)}, "data.labels_shape"),
+        ({"images": GRAY, "labels": np.full(6, 0.5)}, "data.labels_shape"),
         (
             {"images": GRAY, "labels": np.arange(6), "class_names": np.array(["a", "b"])},
             "data.labels_range",
@@ -241,3 +243,76 @@ def test_a_folder_of_idx_files_is_the_set_of_training_images(tmp_path, packed):
     assert data.spec.classes == ("4", "9")
     alone = next(folder.glob("t10k-images*"))
     assert (open_data(alone, DataOptions(size="16")).read(range(3)) == GRAY[3:, ..., None]).all()
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (np.array([b"cat", b"d\xc3\xa9"] * 3), ("cat", "dé")),
+        (np.array([0.0, 7.0] * 3), ("0", "7")),
+        (np.array([False, True] * 3), ("0", "1")),
+    ],
+)
+def test_labels_of_other_types(tmp_path, labels, classes):
+    np.savez(tmp_path / "a.npz", images=GRAY, labels=labels)
+    data = open_data(tmp_path / "a.npz", DataOptions(size="16"))
+    assert data.spec.classes == classes
+    assert data.read_labels(range(6)).tolist() == [0, 1] * 3
+
+
+@pytest.mark.parametrize("labels", [[0.5, 1] * 3, [np.nan, 1] * 3, [np.inf, 1] * 3])
+def test_labels_that_are_no_whole_numbers(tmp_path, labels):
+    np.savez(tmp_path / "a.npz", images=GRAY, labels=np.array(labels))
+    with pytest.raises(DataError, match="type float64"):
+        open_data(tmp_path / "a.npz", DataOptions(size="16"))
+
+
+def test_measurements_in_a_file_are_no_classes(tmp_path, prose):
+    """The labels of a .npz follow the rules of tables."""
+    images, ages = GRAY.repeat(10, 0), np.arange(60) * 31
+    np.savez(tmp_path / "a.npz", images=images, labels=ages)
+    data = open_data(tmp_path / "a.npz", DataOptions(size="16"))
+    assert data.spec.classes == ()
+    prose("measurements in .npz", check_data(tmp_path / "a.npz").layout[0])
+    np.savez(tmp_path / "a.npz", images=images, labels=np.array([f"id{age}" for age in ages]))
+    assert open_data(tmp_path / "a.npz", DataOptions(size="16")).spec.classes == ()
+    np.savez(tmp_path / "a.npz", images=images, labels=np.arange(60), class_names=[f"c{at}" for at in range(60)])
+    assert len(open_data(tmp_path / "a.npz", DataOptions(size="16")).spec.classes) == 60
+
+
+@pytest.mark.parametrize(
+    ("names", "taken"),
+    [
+        (("images", "labels"), True),
+        (("x_train", "y_train", "x_test"), True),
+        (("train_images", "train_labels", "other"), False),
+        (("a", "b"), False),
+    ],
+)
+def test_npy_files_of_images_and_labels(tmp_path, names, taken):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    images = GRAY.repeat(10, 0)  # 60: no bands
+    for name, array in zip(names, (images, np.arange(60) % 2, images[:40]), strict=False):
+        np.save(folder / f"{name}.npy", array)
+    data = open_data(folder, DataOptions(size="16"))
+    assert data.spec.classes == (("0", "1") if taken else ())
+    assert data.spec.count == (60 if taken or len(names) == 2 else 100)
+    if len(names) == 3 and taken:
+        assert "images: x_train.npy; labels: y_train.npy; not read: x_test.npy" in check_data(folder).layout
+
+
+def test_labels_beside_a_npy_that_do_not_fit(tmp_path):
+    np.save(tmp_path / "images.npy", GRAY.repeat(10, 0))
+    np.save(tmp_path / "labels.npy", np.arange(59))
+    data = open_data(tmp_path / "images.npy", DataOptions(size="16"))
+    assert data.spec.classes == ()
+    assert "'labels.npy' is not used: it has the shape (59,)" in check_data(tmp_path / "images.npy").layout
+    np.save(tmp_path / "labels.npy", np.arange(60) % 3)  # read again, because the labels have changed
+    assert open_data(tmp_path / "images.npy", DataOptions(size="16")).spec.classes == ("0", "1", "2")
+
+
+def test_an_image_beside_its_mask_is_no_set_with_labels(tmp_path):
+    np.save(tmp_path / "image.npy", GRAY[0])
+    np.save(tmp_path / "label.npy", GRAY[1] // 100)
+    assert open_data(tmp_path, DataOptions(size="16")).spec.count == 2

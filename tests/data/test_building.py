@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from gansmith.core import atomic_files as files
+from gansmith.core.errors import GansmithWarning
 from gansmith.data import cache, decoding, find
 from gansmith.data import cache_folder as store
 from gansmith.data.base import DataOptions
@@ -98,6 +99,20 @@ def test_a_killed_build_leaves_no_entry(photos, cache_folder, moment, monkeypatc
         os.utime(left, (0, 0))
     open_data(photos, DataOptions(size=8))
     assert not list(cache_folder.glob("data/entries/.building-*"))
+
+
+def test_a_lock_that_is_lost_while_a_run_waits_for_it(tmp_path, monkeypatch):
+    import fcntl
+
+    answers = [BlockingIOError(errno.EAGAIN, ""), OSError(errno.EIO, os.strerror(errno.EIO))]
+
+    def flaky(*_):
+        raise answers.pop(0) if len(answers) > 1 else answers[0]
+
+    monkeypatch.setattr(fcntl, "flock", flaky)
+    with pytest.warns(GansmithWarning, match="this one waits for it"), store.only_builder(tmp_path / "x.json"):
+        pass
+    assert len(answers) == 1
 
 
 @pytest.mark.slow

@@ -94,3 +94,10 @@ def test_nothing_is_written_to_the_cache(folder, tmp_path):
 def test_a_folder_without_images(refused, tmp_path):
     with refused("data.empty"):
         check_data(tmp_path)
+
+
+def test_one_image_is_refused_as_in_training(tmp_path):
+    (tmp_path / "a.png").write_bytes(encoded("RGB", (1, 2, 3)))
+    report = check_data(tmp_path)
+    assert report.refused == "only one image can be used, and at least 2 are needed"
+    assert report.lines()[0] == f"{tmp_path}: 1 usable image of 1"

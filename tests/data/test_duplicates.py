@@ -127,3 +127,15 @@ def test_without_the_library_near_duplicates_are_not_searched(prose, folder, mon
     assert report.near_duplicates is None
     prose("near duplicates in data check", next(line for line in report.lines() if line.startswith("near")))
     assert report.mirror.keys() == {""}
+
+
+def test_marks_for_no_data_do_not_make_images_alike(tmp_path):
+    """A mark such as the smallest float is far from all other values."""
+    draws = np.random.default_rng(0)
+    for number in range(4):
+        image = np.kron(draws.normal(size=(6, 6)), np.ones((8, 8))).astype(np.float32)
+        image[:4] = -3.4e38
+        np.save(tmp_path / f"{number}.npy", image)
+    assert check_data(tmp_path).near_duplicates == ()
+    np.save(tmp_path / "4.npy", np.where(image < -1e30, image, image.clip(-100) * 2))
+    assert check_data(tmp_path).near_duplicates == (("3.npy", "4.npy"),)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gansmith.core.errors import DataError
 from gansmith.data import datasets
 from gansmith.data.base import DataOptions, ImageData
 from gansmith.data.datasets.base import DataSetPart, data_sets, register
@@ -310,3 +311,22 @@ def test_the_embedded_sample():
     assert data.labels[0] == 9
     assert abs(float(data.read(range(10_000)).mean()) - 72.9) < 1
     assert (Path(datasets.__file__).with_name("fashion_sample.LICENSE")).read_text().count("MIT License") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "told"),
+    [
+        ("a.zip", b"<!DOCTYPE html><html>", "an HTML page: its download failed"),
+        ("a.zip", b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS, not an archive"),
+        ("a.zip", b"\x1f\x8b\x08", "a .tar.gz file\n  give it the ending .tar.gz"),
+        ("a.zip", bytes(257) + b"ustar\x00", "a .tar file\n  give it the ending .tar"),
+        ("a.zip", b"7z\xbc\xaf\x27\x1c", "a .7z file\n  unpack it and pass the folder"),
+        ("a.tar", b"PK\3\4", "a .zip file\n  give it the ending .zip"),
+        ("a.tar.gz", b"Rar!\x1a\x07", "a .rar file\n  unpack it and pass the folder"),
+    ],
+)
+def test_an_archive_of_another_kind_than_its_ending_says(tmp_path, name, start, told):
+    (tmp_path / name).write_bytes(start + bytes(600))
+    with pytest.raises(DataError) as caught:
+        open_data(tmp_path / name)
+    assert f"archive '{tmp_path / name}' is {told}" in str(caught.value)

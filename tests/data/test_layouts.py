@@ -3,9 +3,12 @@
 import io
 import json
 import os
+import struct
 import tarfile
+import warnings
 import zipfile
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -213,6 +216,7 @@ def test_a_part_may_be_named_and_parts_without_train_are_no_classes(tmp_path):
 @pytest.mark.parametrize(
     "names",
     [
+        ("Photos from 2020", "Photos from 2021"),
         ("2021-01", "2021-02"),
         ("2021", "2022"),
         ("20210104_beach", "20210212_home"),
@@ -228,6 +232,8 @@ def test_a_part_may_be_named_and_parts_without_train_are_no_classes(tmp_path):
         ("01.03.2021", "02.03.2021"),
         ("January", "March"),
         ("patient001", "patient002"),
+        ("PAT0", "PAT1"),
+        ("plate_1", "plate_2"),
         ("sub-01", "sub-02"),
         ("user_0", "user_7"),
         ("00", "3f", "9c", "ab"),
@@ -246,6 +252,29 @@ def test_folders_that_are_no_kinds_are_no_classes_unasked(tmp_path, names):
     assert listing.classes == ()
     assert listing.notes[0].endswith("labels=folders takes them as classes")
     assert listed(folder, labels="folders").classes == tuple(sorted(names))
+
+
+def test_folders_as_classes_that_differ_in_letters_alone_are_said(tmp_path):
+    folder = write(tmp_path / "set", images("Cat/1.png", "cat/2.png", "dog/3.png"))
+    assert "classes that differ only in letters or spaces: Cat, cat" in listed(folder).notes
+
+
+def test_links_that_lead_nowhere_are_no_small_set(tmp_path, refused):
+    folder = write(tmp_path / "set", numbered("{}.png", 3))
+    for number in range(3, 6):
+        (folder / f"{number}.png").symlink_to(tmp_path / "away" / f"{number}.png")
+    assert listed(folder).ignored == {"broken link": 3}
+    (folder / "6.png").symlink_to(tmp_path / "away")
+    with refused("data.mostly_left_out"):
+        listed(folder)
+    assert len(listed(folder, allow_left_out=True).items) == 3
+
+
+@pytest.mark.parametrize("ending", [".jpg?w=300", ".jpg_large", ".jpeg!d", ".png@2x", ".jpg:large"])
+def test_more_behind_the_ending(tmp_path, ending):
+    """As addresses of downloads have."""
+    folder = write(tmp_path / "set", {**numbered("{}" + ending, 3), "0.jpg~": png(0), f"x{ending}": "no image"})
+    assert [item.name for item in listed(folder).items] == [f"{number}{ending}" for number in range(3)]
 
 
 @pytest.mark.parametrize("names", [("0", "1", "10"), ("cat", "dog"), ("a", "b"), ("7", "007"), ("red", "2021")])
@@ -353,6 +382,39 @@ def test_tables_that_are_not_used_are_named(tmp_path):
     listing = listed(folder)
     assert listing.notes == ("tables that are not used: HAM_metadata.csv; to take one: --labels 'HAM_metadata.csv'",)
     assert listing.ignored == {".csv file": 1, ".txt file": 1}
+
+
+def test_a_list_in_utf_16_is_named(tmp_path):
+    rows = "".join(f"{number}.png\t{'ab'[number % 2]}\n" for number in range(8))
+    folder = write(tmp_path / "set", {**numbered("{}.png", 8), "kinds.txt": rows.encode("utf-16")})
+    assert "tables that are not used: kinds.txt; to take one: --labels 'kinds.txt'" in listed(folder).notes
+    assert listed(folder, labels="kinds.txt").classes == ("a", "b")
+
+
+def test_a_folder_of_archives_alone_says_which_to_pass(tmp_path, refused):
+    folder = write(tmp_path / "set", {"train.zip": b"PK", "README.md": "x"})
+    with refused("data.empty"):
+        listed(folder)
+
+
+def test_annotations_of_coco_are_no_table(tmp_path, refused):
+    folder = write(tmp_path / "set", {**numbered("{}.png", 8), "x.json": '{"images": [], "annotations": []}'})
+    with refused("data.unreadable_table"):
+        listed(folder, labels="x.json")
+
+
+def test_images_of_one_name_in_an_archive_are_no_pairs(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for number in range(12):
+            with warnings.catch_warnings(action="ignore"):
+                archive.writestr(f"{number % 6}.png", png(number))
+    listing = listed(tmp_path / "a.zip")
+    assert (len(listing.items), listing.notes) == (12, ())
+
+
+def test_a_folder_as_an_address(tmp_path):
+    folder = write(tmp_path / "my set", numbered("{}.png", 3))
+    assert len(listed(folder.as_uri()).items) == 3  # file:///...my%20set
 
 
 def test_a_file_of_a_package_manager_is_no_table(tmp_path):
@@ -543,6 +605,19 @@ def named_in(code_page: str, path: Path, names: list[str]) -> Path:
         for number, name in enumerate(names):
             archive.writestr(Named(name), png(number))
     return path
+
+
+@pytest.mark.parametrize(("changed", "classes"), [(False, ("猫", "🐕")), (True, ("_c", "_d"))])
+def test_names_in_utf_8_beside_those_in_a_code_page(tmp_path, changed, classes):
+    """As Info-ZIP and WinRAR write them; a sum tells whether the other name was changed since."""
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for number in range(6):
+            plain, told = (f"{name}/{number}.png" for name in (("_d", "🐕"), ("_c", "猫"))[number % 2])
+            entry = zipfile.ZipInfo(plain)
+            field = struct.pack("<BL", 1, crc32(plain.encode()) ^ changed) + told.encode()
+            entry.extra = struct.pack("<HHL", 0x9999, 4, 0) + struct.pack("<HH", 0x7075, len(field)) + field
+            archive.writestr(entry, png(number))
+    assert listed(tmp_path / "set.zip").classes == classes
 
 
 @pytest.mark.parametrize(
@@ -836,3 +911,29 @@ def test_folders_of_many_digits_take_no_exponential_time(tmp_path, name):
     for end in ("abcdef", "bcdefg"):
         write_photos(tmp_path / "set" / f"{name}{end}")
     assert open_data(tmp_path / "set").spec.classes == (f"{name}abcdef", f"{name}bcdefg")
+
+
+def test_the_cache_of_hugging_face_has_each_image_once(tmp_path):
+    """Snapshots are links to blobs."""
+    top = write(tmp_path / "datasets--me--pets", {"refs/main": "abc", **numbered("blobs/{:040x}", 4)})
+    for number in range(4):
+        link = top / "snapshots/abc/train" / ("cat", "dog")[number % 2] / f"{number}.png"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(top / "blobs" / f"{number:040x}")
+    listing = listed(top)
+    assert listing.classes == ("cat", "dog")
+    assert [item.name for item in listing.items] == ["cat/0.png", "cat/2.png", "dog/1.png", "dog/3.png"]
+    assert listing.ignored == {"blobs folder": 1, "refs folder": 1}
+
+
+def test_arrays_that_are_called_labels_are_named(tmp_path):
+    folder = write(tmp_path / "set", {**numbered("{}.png", 8), "labels.npy": b"x", "stats.npy": b"x"})
+    assert "tables that are not read: labels.npy; save them as CSV" in listed(folder).notes
+
+
+def test_stacks_of_several_classes_are_said(tmp_path):
+    for name in ("cat", "dog"):
+        np.save(tmp_path / f"{name}.npy", np.zeros((50, 784), np.uint8))
+    listing = listed(tmp_path)
+    assert len(listing.items) == 100
+    assert any("to make a class of each, put it into a folder of its own" in note for note in listing.notes)

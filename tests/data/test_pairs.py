@@ -300,3 +300,15 @@ def test_two_folders_of_values_keep_them_with_a_range_for_each_side(tmp_path, en
     assert np.abs(back - counts.astype(float)).max() <= (0 if ending == ".png" else 0.5)
     step = (data.spec.values.high[0] - data.spec.values.low[0]) / 65535
     assert np.abs(data.spec.values.in_units(made)[..., 0] - targets.astype(float)).max() <= step
+
+
+def test_notes_on_each_side_are_kept(tmp_path):
+    """Images of other splits are not left out without a word."""
+    for side in ("A", "B"):
+        for part, count in (("train", 4), ("test", 2)):
+            for number in range(count):
+                save(tmp_path / side / part / f"{number}.png", picture(number * 20, 16, 16))
+    data = open_data(f"pairs:{tmp_path}/A::{tmp_path}/B", DataOptions(pairs=True, size="8"))
+    assert data.spec.count == 4
+    notes = [note.partition("; ")[0] for note in data.summary.not_used() + list(data.summary.notes)]
+    assert {f"{side}: splits: trained on train/, not on test/ with 2 images" for side in "AB"} <= {*notes}

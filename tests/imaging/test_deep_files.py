@@ -66,6 +66,16 @@ def test_a_dicom_with_fewer_pixels_than_it_claims(refused):
         read_dicom(data)
 
 
+def test_a_dicom_without_pixels(refused):
+    """As reports, plans and contours beside the slices of a scan are."""
+    pydicom = pytest.importorskip("pydicom", reason="the extra science is not installed")
+    file, out = pydicom.Dataset(), io.BytesIO()
+    file.PatientName = "nobody"
+    pydicom.dcmwrite(out, file, implicit_vr=True, little_endian=True)
+    with refused("image.no_pixels"):
+        read_dicom(out.getvalue())
+
+
 @pytest.mark.slow
 def test_a_deflated_dicom_is_not_unpacked(refused):
     packed = zlib.compressobj(9, zlib.DEFLATED, -15)

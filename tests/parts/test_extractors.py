@@ -6,6 +6,7 @@ import torch
 
 from gansmith.data.open import open_data
 from gansmith.evaluation import features
+from gansmith.parts.extractors import own
 from gansmith.parts.extractors.base import DataInfo
 from gansmith.parts.extractors.convnet import (
     ConvNet,
@@ -145,3 +146,27 @@ def test_own_is_kept_for_the_images_it_saw_alone(tiny_file):
         data = open_data(tiny_file, holdout=0.1, seed=seed)
         paths.add(Own().kept_at(features.data_info_of(data)))
     assert len(paths) == 2, "another seed holds out other images, which the extractor of the first seed has seen"
+
+
+def test_own_learns_once_from_the_same_images(tmp_path, monkeypatch):
+    """A second command reads its weights; weights that are damaged are learnt again."""
+    learnt = []
+
+    def learn(images, kimg, on_step):
+        learnt.append(len(images))
+        torch.manual_seed(len(learnt))
+        return ConvNet(input_side(*images.shape[1:3]), images.shape[3], 0).eval()
+
+    monkeypatch.setattr(own, "train_on_views", learn)
+    monkeypatch.setattr(own, "FEWEST", 2)
+    domain = data_info_of(stripes(30)[0], None, tmp_path, ())
+    first, second = (Own().open(domain, None, lambda *_: None) for _ in range(2))
+    assert len(learnt) == 1
+    assert first.sha256 == second.sha256
+    path = Own().kept_at(domain)
+    whole = path.read_bytes()
+    for damaged in (whole[:-100], whole[:-100] + bytes(100), b""):
+        path.write_bytes(damaged)
+        assert Own().open(domain, None, lambda *_: None).sha256 != first.sha256
+        assert path.stat().st_size == len(whole)
+    assert len(learnt) == 4

@@ -223,7 +223,7 @@ def test_temporary_files_of_a_killed_process_are_removed(tmp_path):
     assert all(path.exists() for path in mine)
 
 
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EIO])
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EIO, errno.ESTALE])
 def test_a_file_system_without_locks(tmp_path, monkeypatch, prose, number):
     """As Lustre and NFS may be."""
     import fcntl
@@ -240,4 +240,17 @@ def test_a_file_system_without_locks(tmp_path, monkeypatch, prose, number):
     assert [each.category for each in said] == [GansmithWarning]
     again = RunFolder(tmp_path / "a")  # a process on another machine, after this one was killed
     again.lock()
+    run.unlock()
+
+
+def test_a_file_system_that_loses_a_lock(tmp_path, monkeypatch):
+    """As NFS does after its server has started anew: the results of the run are there all the same."""
+    import fcntl
+
+    def lost(*_: object) -> None:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    run = RunFolder.create(tmp_path / "a")
+    run.lock()
+    monkeypatch.setattr(fcntl, "flock", lost)
     run.unlock()

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import os
 import shutil
 import sys
 import time
@@ -164,6 +165,7 @@ def main() -> None:
         with removing_half_files(), warnings.catch_warnings():
             warnings.simplefilter("always", GansmithWarning)
             warnings.showwarning = _print_warning
+            _refuse_removed_folder()
             _run(words)
     except (GansmithError, OSError) as problem:
         if rank_and_size()[0] and _code_of(problem) != "training.process_lost":
@@ -203,6 +205,16 @@ def _print_json_error(code: str, message: str) -> None:
     if "--json" in sys.argv[1:]:
         with suppress(OSError):  # standard output may be what failed
             print(json_text({"error": {"code": code, "message": message}}), flush=True)
+
+
+def _refuse_removed_folder() -> None:
+    """Raise GansmithError if the folder that the shell is in was removed: torch would end the process."""
+    try:
+        os.getcwd()
+    except FileNotFoundError as problem:
+        raise GansmithError(
+            "machine.folder_removed", "the current folder was removed\n  change to one that exists: cd ~"
+        ) from problem
 
 
 def _run(words: list[str]) -> None:

@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from gansmith.core.errors import DiskFullError, GansmithWarning
 from gansmith.core.plain_files import refuse_special
 
 NOT_SUPPORTED = (errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
+LOCK_FAILS = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT)  # of mounts over a network that have no locks, or lose them
 TEMPORARY = re.compile(r"\..+\.(\d+|[a-z0-9_]{8})\.tmp")  # names of half-written files and folders
 METADATA_KEY = "gansmith"  # the entry in a weights file's header that holds the model's record
 
@@ -121,6 +122,28 @@ def file_lock(path: Path, wait_sec: float = -1) -> FileLock:
         return FileLock(path, timeout=wait_sec, fallback_to_soft=False)
     except TypeError:  # an older version, which does not fall back
         return FileLock(path, timeout=wait_sec)
+
+
+@contextlib.contextmanager
+def one_at_a_time(path: Path, warning: str) -> Iterator[None]:
+    """Wait until no other process holds a lock; a GansmithWarning says so. Without locks, go on."""
+    lock = file_lock(path)
+    with contextlib.suppress(OSError, NotImplementedError):  # a file system without locks, or one that loses them
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            warnings.warn(GansmithWarning(warning), stacklevel=3)
+            lock.acquire()
+    try:
+        yield
+    finally:
+        release_lock(lock)
+
+
+def release_lock(lock: FileLock) -> None:
+    """Release a lock; one that a file system does not release ends with this process."""
+    with contextlib.suppress(OSError, NotImplementedError):
+        lock.release()
 
 
 def is_disk_full(problem: BaseException) -> bool:

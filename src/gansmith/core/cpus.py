@@ -1,5 +1,6 @@
-"""The CPUs that this process may use: affinity and the quota of its container."""
+"""The CPUs and the memory that this process may use: affinity, and the limits of its container."""
 
+import contextlib
 import math
 import os
 from pathlib import Path
@@ -19,17 +20,36 @@ def available_cpus() -> int:
 
 def _quotas() -> list[float]:
     """Return the CPUs that each control group of this process grants; groups without a limit are left out."""
-    folders = [CGROUPS, CGROUPS / "cpu"]
+    return [quota for folder in _groups("cpu") if (quota := _quota(folder)) is not None]
+
+
+def memory_limits() -> list[int]:
+    """Return the bytes that each control group grants, and the limits of this process (ulimit -v, ulimit -d)."""
+    found = []
+    for folder in _groups("memory"):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            with contextlib.suppress(OSError, ValueError):  # no such file, or "max"
+                found.append(int((folder / name).read_text()))
+    with contextlib.suppress(ImportError):  # Windows
+        import resource
+
+        limits = (resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA))
+        found += [limit for limit in limits if limit != resource.RLIM_INFINITY]
+    return found
+
+
+def _groups(controller: str) -> list[Path]:
+    """Return the folders of the control groups of this process, versions 2 and 1."""
+    folders = [CGROUPS, CGROUPS / controller]
     try:
         for line in OWN.read_text().splitlines():  # "0::/a/b", or "4:cpu,cpuacct:/a/b" in version 1
             _, controllers, path = line.split(":", 2)
-            if not controllers or "cpu" in controllers.split(","):  # "cpuacct,cpu" on some systems
+            if not controllers or controller in controllers.split(","):  # "cpuacct,cpu" on some systems
                 below = CGROUPS / controllers / path.lstrip("/")
                 folders += [below, *below.parents]
     except (OSError, ValueError):
         pass
-    inside = dict.fromkeys(folder for folder in folders if folder == CGROUPS or CGROUPS in folder.parents)
-    return [quota for folder in inside if (quota := _quota(folder)) is not None]
+    return [*dict.fromkeys(folder for folder in folders if folder == CGROUPS or CGROUPS in folder.parents)]
 
 
 def _quota(folder: Path) -> float | None:

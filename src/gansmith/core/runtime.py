@@ -15,14 +15,13 @@ import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from gansmith.core.cpus import available_cpus
+from gansmith.core.cpus import available_cpus, memory_limits
 from gansmith.core.errors import GansmithError, GansmithWarning, counted, unknown_name
 from gansmith.core.launched import local_processes
 from gansmith.core.processes import averaging_gradients, digest_of, join, talking
@@ -193,15 +192,12 @@ class Runtime:
 
 
 def installed_memory_mb(device: torch.device) -> float:
-    """Return the memory in MiB that a run can use: the GPU's, or the smaller of machine and container."""
+    """Return the memory in MiB that a run can use: the GPU's, or the least of machine, container and ulimit."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory / 2**20
     if not hasattr(os, "sysconf"):  # Windows
         return float("inf")
-    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    with contextlib.suppress(OSError, ValueError):  # not Linux, or "max"
-        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return min(limits) / 2**20
+    return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *memory_limits()]) / 2**20
 
 
 def pick_device(name: str) -> torch.device:

@@ -8,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from gansmith.core.array_files import load_array
 from gansmith.core.launched import rank_and_size
 from gansmith.core.runtime import Runtime, start_runtime
 
@@ -61,7 +62,7 @@ def in_shares(parts: Sequence[PartT], work: Callable[[PartT], tuple[np.ndarray, 
         stream = io.BytesIO(bytes(each[:length].cpu().numpy()))
         found.append([])
         while stream.tell() < length:
-            found[-1].append(np.load(stream, allow_pickle=False))
+            found[-1].append(load_array(stream))
     width = len(found[0]) // len(range(0, len(parts), runtime.world_size))  # arrays of one result
     return [
         tuple(found[at % runtime.world_size][at // runtime.world_size * width :][:width]) for at in range(len(parts))

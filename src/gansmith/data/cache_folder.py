@@ -8,7 +8,6 @@ import os
 import shutil
 import tempfile
 import time
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,9 @@ from filelock import Timeout
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict  # pydantic reads this one before Python 3.12
 
-from gansmith.core.atomic_files import commit_json, file_lock, sync_file, sync_folder
-from gansmith.core.errors import DataError, GansmithWarning
+from gansmith.core.array_files import load_array
+from gansmith.core.atomic_files import commit_json, file_lock, one_at_a_time, release_lock, sync_file, sync_folder
+from gansmith.core.errors import DataError
 from gansmith.core.plain_files import parse_json, read_json, sha256_of, text_lines
 from gansmith.core.registry import NotNegative, Positive
 from gansmith.core.user_folders import user_folder
@@ -138,8 +138,7 @@ class Entry:
 
     def array(self, name: str) -> np.ndarray:
         """Return the array ``LABELS`` or ``DIGESTS``."""
-        array: np.ndarray = np.load(self.folder / name, allow_pickle=False)
-        return array
+        return load_array(self.folder / name)
 
     def quarantine(self) -> list[dict[str, str]]:
         """Return {"file", "reason"} of each image that was left out."""
@@ -231,27 +230,14 @@ def building_folder() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        lock.release()
+        release_lock(lock)
         shutil.rmtree(folder, ignore_errors=True)
         Path(lock.lock_file).unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
-def only_builder(index: Path) -> Iterator[None]:
+def only_builder(index: Path) -> contextlib.AbstractContextManager[None]:
     """Wait until no other run builds the entry of an index record; a GansmithWarning says so. Without locks, go on."""
-    lock = file_lock(index.with_suffix(LOCK))
-    with contextlib.suppress(NotImplementedError):
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            warnings.warn(GansmithWarning("another run reads the same images; this one waits for it"), stacklevel=2)
-            lock.acquire()
-        except OSError:  # a file system without locks
-            pass
-    try:
-        yield
-    finally:
-        lock.release()
+    return one_at_a_time(index.with_suffix(LOCK), "another run reads the same images; this one waits for it")
 
 
 def remove_abandoned() -> None:
@@ -280,7 +266,7 @@ def _is_free(lock: Path) -> bool:
         return False
     except (OSError, NotImplementedError):
         return time.time() - lock.stat().st_mtime > ABANDONED_AFTER_SEC
-    found.release()
+    release_lock(found)
     return True
 
 

@@ -51,7 +51,7 @@ class CheckReport(ShownAsLines):
 
     def lines(self) -> list[str]:
         """Return the report as lines of plain English."""
-        out = [f"{self.source}: {self.usable:,} usable images of {self.files:,}"]
+        out = [f"{self.source}: {counted(self.usable, 'usable image')} of {self.files:,}"]
         out += [left_out_line(self.ignored)] if self.ignored else []
         out.append("classes: " + (_most_common(self.classes) if self.classes else "no labels"))
         if self.classes and min(self.classes.values()) * 2 < max(self.classes.values()):
@@ -136,6 +136,8 @@ def _format_or_refusal(infos: Sequence[ImageInfo], options: DataOptions) -> tupl
     bad = sum(bool(info.problem) for info in infos)
     if bad > MOST_BAD * len(infos):
         return {}, f"{bad:,} of {len(infos):,} images are bad, more than {MOST_BAD:.0%}", ()
+    if len(infos) - bad == 1:
+        return {}, "only one image can be used, and at least 2 are needed", ()
     try:
         inferred = infer_format(infos, options)
     except DataError as problem:

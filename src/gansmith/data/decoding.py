@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gansmith.core.array_files import load_array
 from gansmith.core.atomic_files import commit_json
 from gansmith.core.errors import DataError, GansmithError
 from gansmith.core.plain_files import read_json
@@ -126,7 +127,7 @@ class Decoded:
         files = folder / f"digests-{rank}.npy", folder / f"share-{rank}.json"
         if not files[1].is_file():
             return None
-        digests, known = np.load(files[0], allow_pickle=False), read_json(files[1])
+        digests, known = load_array(files[0]), read_json(files[1])
         for file in files:
             file.unlink()
         return cls(digests, [known["problems"].get(str(row), "") for row in range(len(digests))], known["gray"])
@@ -165,7 +166,7 @@ def help_decoding(folder: Path, source: Source, options: DataOptions, runtime: R
         if runtime.rank in ranks:
             with suppress(GansmithError, OSError), reading(source):  # the main process meets the problem again
                 known, listing = read_json(folder / SHARED), source.scan()
-                sums, side = np.load(folder / SUMS, allow_pickle=False), round(known["side"])
+                sums, side = load_array(folder / SUMS), round(known["side"])
                 # An image without a sum is one that the main process could not read.
                 infos = [
                     ImageInfo(row.tobytes(), side, side) if row.any() else ImageInfo(problem="unreadable")

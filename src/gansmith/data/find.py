@@ -1,6 +1,7 @@
 """The source of images that a name, a path or an address stands for."""
 
 from pathlib import Path
+from urllib.request import url2pathname
 
 from gansmith.core.errors import DataError, nearest
 from gansmith.core.file_names import escaped, in_home, path_of, printable
@@ -42,6 +43,8 @@ def find_source(source: DataName | Source, root: Path | None = None) -> Source:
         return FolderPairs.parse(source)
     if isinstance(source, str) and source.startswith(SHARDS_PREFIX):
         return parse_shards(source)
+    if isinstance(source, str) and source.startswith("file://"):
+        source = url2pathname(source.removeprefix("file://").removeprefix("localhost"))
     if isinstance(source, str) and is_address(source):
         if shards := shards_named(source):
             return open_shards(shards, source)

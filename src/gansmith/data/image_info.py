@@ -220,9 +220,12 @@ def _deep_info(
 
 
 def _signature_of_values(array: np.ndarray) -> Signature:
-    """Return the signature of the picture of an image, scaled by its own range, with the digest of its values."""
+    """Return the signature of the picture of an image, by the ranks of its values, with the digest of its values.
+
+    Scaled by its own range, marks for no data such as -9999 would make all images alike.
+    """
     first = array[..., :1].astype(np.float64)
-    low, high = first.min(), first.max()
-    levels = ((first - low) * (255 / (high - low if high > low else 1))).round().astype(np.uint8)
-    found = signature_of(to_pil(levels))
+    ranks = np.unique(np.quantile(first, np.linspace(0, 1, 65), method="lower"))
+    levels = np.searchsorted(ranks, first, "right") - 1
+    found = signature_of(to_pil((levels * (255 / max(1, len(ranks) - 1))).round().astype(np.uint8)))
     return replace(found, pixels_sha256=hashlib.sha256(str(array.shape).encode() + array.tobytes()).digest())

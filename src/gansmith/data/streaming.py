@@ -6,7 +6,6 @@
 # processes of a machine share them, and those that were used longest ago are removed: never more than ``room`` bytes.
 
 import contextlib
-import errno
 import hashlib
 import io
 import os
@@ -22,7 +21,8 @@ import numpy as np
 import PIL
 from filelock import Timeout
 
-from gansmith.core.atomic_files import commit_bytes, file_lock, if_supported, is_disk_full
+from gansmith.core.array_files import load_array
+from gansmith.core.atomic_files import LOCK_FAILS, commit_bytes, file_lock, if_supported, is_disk_full, release_lock
 from gansmith.core.errors import DataError, DiskFullError, GansmithError
 from gansmith.core.randomness import derive_seed
 from gansmith.data.base import DataOptions, Item, Payload, Source
@@ -114,7 +114,7 @@ class StreamedItems:
     def _read(self) -> Any:
         """Return the locators from the file, else from the source."""
         with contextlib.suppress(OSError, ValueError):
-            kept = np.load(self.kept, mmap_mode="r", allow_pickle=False)
+            kept = load_array(self.kept, mmap_mode="r")
             if len(kept) == len(self.labels):
                 return kept
         found = [item.locator for item in self._scan()]
@@ -255,12 +255,12 @@ class StreamedPixels:
     def _alone(self, piece: int, wait_sec: float = -1) -> Iterator[None]:
         """Hold the lock of a piece; Timeout if another process or thread has it for longer (-1: wait for ever)."""
         lock = file_lock(self._path(piece).with_suffix(".lock"), wait_sec)
-        with if_supported("locks", "several processes decode the same images", self.folder, errno.EIO):
+        with if_supported("locks", "several processes decode the same images", self.folder, *LOCK_FAILS):
             lock.acquire()
         try:
             yield
         finally:
-            lock.release()
+            release_lock(lock)
 
     def _decode_ahead(self) -> None:
         """Decode the expected pieces; one that another process has begun is left to it."""

@@ -306,7 +306,9 @@ def refuse_other_depth(subject: str, mine: DataSpec, its: DataSpec) -> None:
     kinds = [spec.values.kind if spec.values else "uint8" for spec in (mine, its)]
     if (kinds[0] == "uint8") == (kinds[1] == "uint8") and (mine.values is None) == (its.values is None):
         return
-    words = [spec.values.words if spec.values else "8-bit pictures" for spec in (mine, its)]
+    words = [
+        "8-bit pictures" if spec.values is None or spec.values.is_8_bit else spec.values.words for spec in (mine, its)
+    ]
     raise MetricError(
         "metric.depth_differs",
         f"{subject} images of other values than '{its.name}': {words[0]}, and {words[1]}"

@@ -283,6 +283,8 @@ def read_dicom(data: bytes) -> np.ndarray:
         if DEFLATED_DICOM in data[:4096]:
             raise ImageError("image.packed_dicom", "a deflated DICOM file: unpack it (dcmconv +te)")
         file = pydicom.dcmread(io.BytesIO(data), force=True)  # also files without the mark at byte 128
+        if "Rows" not in file:
+            raise ImageError("image.no_pixels", "a DICOM file without pixels, such as a report, a plan or a directory")
         sides = (file.Rows, file.Columns, getattr(file, "SamplesPerPixel", 1), getattr(file, "NumberOfFrames", 1) or 1)
         _refuse_many(math.prod(map(int, sides)))
         if "TransferSyntaxUID" not in file.file_meta:

@@ -1,6 +1,5 @@
 """A run folder: its files, record and logs, and a lock for one writer at a time."""
 
-import errno
 import hashlib
 import json
 import os
@@ -17,11 +16,13 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from gansmith.core.atomic_files import (
+    LOCK_FAILS,
     TEMPORARY,
     commit_json,
     commit_text,
     file_lock,
     if_supported,
+    release_lock,
     sync_append,
     sync_folder,
 )
@@ -60,7 +61,7 @@ def run_of(path: Path) -> "RunFolder | None":
 def take_lock(lock: FileLock, folder: Path) -> None:
     """Take the lock of a folder that one process writes at a time; GansmithError if another one has it."""
     try:
-        with if_supported("locks", "make sure that only one process writes to a run", folder, errno.EIO):
+        with if_supported("locks", "make sure that only one process writes to a run", folder, *LOCK_FAILS):
             lock.acquire(timeout=0)
     except Timeout:
         raise GansmithError(
@@ -155,7 +156,7 @@ class RunFolder:
 
     def unlock(self) -> None:
         """Release the lock."""
-        self._lock.release()
+        release_lock(self._lock)
 
     @property
     def record(self) -> RunRecord:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from gansmith.core.atomic_files import commit_json, file_lock
+from gansmith.core.atomic_files import commit_json, file_lock, release_lock
 from gansmith.core.errors import CheckpointError, GansmithError, counted, reason_of
 from gansmith.core.plain_files import read_json
 from gansmith.core.registry import FrozenModel
@@ -160,7 +160,7 @@ class SweepFolder:
 
     def unlock(self) -> None:
         """Release the lock."""
-        self._lock.release()
+        release_lock(self._lock)
 
 
 def parse_vary(texts: Iterable[str]) -> dict[str, tuple[str, ...]]:

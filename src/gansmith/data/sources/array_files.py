@@ -12,6 +12,7 @@ import numpy as np
 from gansmith.core.errors import DataError, counted
 from gansmith.data.base import Item, Listing, Payload
 from gansmith.data.sources.arrays import read_array, stack_first, unflattened
+from gansmith.data.sources.label_tables import FEW_LABELS
 from gansmith.data.sources.walk import ARRAY_ENDINGS, START_BYTES, ending_by_content, ending_of
 from gansmith.imaging.deep_files import DICOM_ENDINGS, read_dicom, read_nifti
 from gansmith.imaging.images import ImageError
@@ -40,6 +41,9 @@ class ArrayFiles:
             items += [Item(name, item.label, (item.locator, row, item.name)) for row, name in enumerate(names)]
         stacks = sum(count > 1 for count in counts.values())
         notes = [f"{counted(stacks, 'file')} with several images"] if stacks else []
+        are_volumes = any(ending_of(item.name) not in (".npy", ".npz") for item in listing.items)
+        if 1 < stacks == len(listing.items) <= FEW_LABELS and not listing.classes and not are_volumes:
+            notes[0] += "; to make a class of each, put it into a folder of its own"
         self.listing = replace(listing, items=tuple(items), notes=(*listing.notes, *notes))
 
     def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:

@@ -3,7 +3,7 @@
 import os
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import isqrt
 from pathlib import Path
@@ -11,11 +11,13 @@ from typing import IO, Any
 
 import numpy as np
 
+from gansmith.core.array_files import load_array, parsed_again
 from gansmith.core.errors import DataError
 from gansmith.core.file_names import escaped, printable
 from gansmith.core.plain_files import open_plain
 from gansmith.data.base import Item, Listing, Payload
 from gansmith.data.sources.idx_files import is_idx, labels_beside, read_idx
+from gansmith.data.sources.label_tables import no_classes
 from gansmith.data.sources.layouts import TEXTS
 from gansmith.data.sources.walk import ending_of, rubbish_noun
 from gansmith.imaging.images import MODES, POINT, as_levels
@@ -29,7 +31,12 @@ SPLIT_KEYS = (
     ("trainx", "trainy"), ("training_images", "training_labels"), ("data", "target"), ("data", "labels"),
     ("image", "label"), ("data", "label"), ("x_test", "y_test"), ("test_images", "test_labels"),
 )  # fmt: skip
+NPY_PAIRS = (("images", "labels"), ("x", "y"), *SPLIT_KEYS)
 CLASS_KEY = "class_names"
+HEADER_READERS: dict[tuple[int, int], Any] = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 MAX_NPZ_BYTES = 4 * 10**9  # of the arrays that are read, unpacked
 
 
@@ -65,7 +72,7 @@ class ArraySource:
         if self._images.shape[1:] == POINT and self._images.dtype != np.uint8:
             self._images, note = self._point_levels(self._images)
             notes.append(note)
-        labels, classes = self._labels(arrays, len(self._images))
+        labels, classes = self._labels(arrays, len(self._images), notes)
         items = tuple(Item(f"{row:08d}", label, row) for row, label in enumerate(labels.tolist()))
         return Listing(items, classes, {}, (*notes, *arrays.notes))
 
@@ -134,11 +141,11 @@ class ArraySource:
             )
         return images
 
-    def _labels(self, arrays: Arrays, count: int) -> tuple[np.ndarray, tuple[str, ...]]:
-        """Return labels, int64 (count,), and class names; -1 and () without labels."""
+    def _labels(self, arrays: Arrays, count: int, notes: list[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Return labels, int64 (count,), and class names; -1 and () without labels, with a note if they are none."""
         if arrays.labels is None:
             return np.full(count, -1), ()
-        labels = arrays.labels.reshape(-1) if arrays.labels.shape == (count, 1) else arrays.labels
+        labels = _plain_labels(arrays.labels.reshape(-1) if arrays.labels.shape == (count, 1) else arrays.labels)
         if labels.shape != (count,) or labels.dtype.kind not in "iuU":
             raise DataError(
                 "data.labels_shape",
@@ -147,7 +154,12 @@ class ArraySource:
             )
         values, numbers = np.unique(labels, return_inverse=True)
         if not arrays.class_names or labels.dtype.kind == "U":
-            return numbers.astype(np.int64), tuple(printable(str(value)) for value in values)
+            names = tuple(printable(str(value)) for value in values)
+            if reason := no_classes([names[number] for number in numbers.tolist()]):
+                advice = "" if labels.dtype.kind == "U" else f"; an array '{CLASS_KEY}' in an .npz makes them classes"
+                notes.append(f"no labels: they are {reason}{advice}")
+                return np.full(count, -1), ()
+            return numbers.astype(np.int64), names
         known = len(arrays.class_names)
         if values[0] < 0 or values[-1] >= known:
             raise DataError(
@@ -156,6 +168,14 @@ class ArraySource:
                 f"\n  allowed: 0 to {known - 1}, one for each of the {known} class names",
             )
         return labels.astype(np.int64), arrays.class_names
+
+
+def _plain_labels(labels: np.ndarray) -> np.ndarray:
+    """Return labels of type bool, whole floats and bytes as whole numbers and names; others as they are."""
+    if labels.dtype.kind == "S":
+        return np.char.decode(labels, "utf-8", "backslashreplace")
+    is_whole = labels.dtype.kind == "f" and bool(((labels == labels.round()) & (np.abs(labels) < 2**53)).all())
+    return labels.astype(np.int64) if is_whole or labels.dtype.kind == "b" else labels
 
 
 def stack_first(array: np.ndarray) -> np.ndarray:
@@ -192,12 +212,22 @@ def _can_be_bands(shape: tuple[int, ...], axis: int) -> bool:
 def array_file(path: Path, *, name: str = "") -> ArraySource:
     """Return a .npy, .npz or idx file as a source; a ``name`` replaces its path, so the file may lie anywhere."""
     path = path.resolve()
-    labels = labels_beside(path) if is_idx(path.name) else None
+    is_npy = path.suffix.lower() == ".npy"
+    labels = labels_beside(path) if is_idx(path.name) else _npy_labels_beside(path) if is_npy else None
 
     def load() -> Arrays:
         if is_idx(path.name):
-            return Arrays(read_idx(path), read_idx(labels) if labels else None, (), _idx_notes(path, labels))
-        return read_npy(path) if path.suffix.lower() == ".npy" else read_npz(path)
+            return Arrays(read_idx(path), read_idx(labels) if labels else None, (), _beside_notes(path, labels))
+        if not is_npy:
+            return read_npz(path)
+        arrays = read_npy(path)
+        if labels is None:
+            return arrays
+        found, name = read_npy(labels).images, printable(labels.name)
+        if found.ndim not in (1, 2) or len(found) != len(arrays.images):
+            return replace(arrays, notes=(f"'{name}' is not used: it has the shape {found.shape}",))
+        single, notes = _single_labels(np.asarray(found), name)
+        return replace(arrays, labels=single, notes=(*_beside_notes(path, labels), *notes))
 
     def stamp() -> str:
         stats = [file.stat() for file in (path, labels) if file]
@@ -206,14 +236,27 @@ def array_file(path: Path, *, name: str = "") -> ArraySource:
     return ArraySource(name or printable(path.stem), name or escaped(path), stamp, load)
 
 
-def _idx_notes(path: Path, labels: Path | None) -> tuple[str, ...]:
-    return (f"images: {printable(path.name)}; labels: {printable(labels.name) if labels else 'none beside it'}",)
+def _npy_labels_beside(path: Path) -> Path | None:
+    """Return the file of labels beside one of images, such as y_train.npy beside x_train.npy; None without one."""
+    wanted = [labels for images, labels in NPY_PAIRS if images == path.stem.lower()]
+    beside = {each.stem.lower(): each for each in sorted(path.parent.glob("*.npy")) if each.is_file()} if wanted else {}
+    return next((beside[name] for name in wanted if name in beside), None)
+
+
+def _beside_notes(path: Path, labels: Path | None) -> tuple[str, ...]:
+    known = {name for pair in NPY_PAIRS for name in pair} if path.suffix.lower() == ".npy" else ()
+    left = [each.name for each in sorted(path.parent.glob("*.npy")) if each.stem.lower() in known]
+    left = [printable(name) for name in left if name not in (path.name, labels.name if labels else "")]
+    more = f"; not read: {', '.join(left)}" if left else ""
+    told = printable(labels.name) if labels else "none beside it"
+    return (f"images: {printable(path.name)}; labels: {told}{more}",)
 
 
 def array_alone_in(folder: Path) -> Path | None:
     """Return the one .npy, .npz or idx file of many images in a folder with nothing else but texts; None for others.
 
-    Of several idx files it is the one of training images.
+    Of several idx files it is the one of training images, and so it is of .npy files that are named like x_train and
+    y_train.
     """
     found: list[Path] = []
     try:
@@ -228,10 +271,23 @@ def array_alone_in(folder: Path) -> Path | None:
         if found and all("ubyte" in path.name.lower() for path in found):
             images = sorted(path for path in found if is_idx(path.name))
             return next((path for path in images if "train" in path.name.lower()), images[0] if images else None)
+        if len(found) > 1 and all(path.suffix.lower() == ".npy" for path in found):
+            stems = {path.stem.lower(): path for path in found}
+            pairs = [pair for pair in NPY_PAIRS if stems.keys() >= {*pair}]
+            is_known = stems.keys() <= {name for pair in NPY_PAIRS for name in pair}
+            return stems[pairs[0][0]] if pairs and is_known and _are_set(*(stems[name] for name in pairs[0])) else None
         is_one = len(found) == 1 and found[0].suffix.lower() in (".npy", ".npz")
         return found[0] if is_one and not _is_single_image(found[0]) else None
     except OSError:  # the folder's own source tells why
         return None
+
+
+def _are_set(images: Path, labels: Path) -> bool:
+    """Say whether two .npy files hold many images and their labels, and not an image and its mask."""
+    try:
+        return len(read_npy(labels).images.shape) == 1 or not _is_single_image(images)
+    except DataError:  # array_file tells why
+        return True
 
 
 def _is_single_image(path: Path) -> bool:
@@ -254,7 +310,7 @@ def read_npy(path: Path) -> Arrays:
     try:
         with open_plain(path) as file:
             _check_header(file, path, path.stem, path.stat().st_size)
-        return Arrays(np.load(path, mmap_mode="r", allow_pickle=False))
+        return Arrays(load_array(path, mmap_mode="r"))
     except DataError:
         raise
     except (ValueError, OSError) as problem:
@@ -283,11 +339,12 @@ def read_npz(path: Path) -> Arrays:
                     "\n  save the images as a .npy file, which is not loaded into memory",
                 )
         with open_plain(path) as packed, np.load(packed, allow_pickle=False) as arrays:
-            names = tuple(printable(str(name)) for name in arrays[CLASS_KEY].tolist()) if CLASS_KEY in wanted else ()
+            read = {key: parsed_again(partial(arrays.__getitem__, key)) for key in wanted}
+            names = tuple(printable(str(name)) for name in read[CLASS_KEY].tolist()) if CLASS_KEY in wanted else ()
             left = sorted(members.keys() - set(wanted))
             notes = [f"images: array '{images}'; not read: {', '.join(left)}"] if left else []
-            found, more = _single_labels(arrays[labels] if labels else None, labels or "")
-            return Arrays(arrays[images], found, names, (*notes, *more))
+            found, more = _single_labels(read[labels] if labels else None, labels or "")
+            return Arrays(read[images], found, names, (*notes, *more))
     except (DataError, MemoryError):
         raise
     except Exception as problem:  # zipfile, zlib and numpy raise many types for damaged files
@@ -302,7 +359,7 @@ def read_array(file: IO[bytes], name: str, size: int) -> np.ndarray:
         if not name.lower().endswith(".npz"):
             _check_header(file, Path(name), "the array", size)
             file.seek(0)
-            return np.asarray(np.load(file, allow_pickle=False))
+            return np.asarray(load_array(file))
         with zipfile.ZipFile(file) as archive:
             members = {entry.removesuffix(".npy"): _member_of(archive, entry) for entry in archive.namelist()}
             images, _ = _keys(tuple(members), Path(name), lambda key: len(_shape_in(archive, members[key])))
@@ -310,7 +367,7 @@ def read_array(file: IO[bytes], name: str, size: int) -> np.ndarray:
                 _check_header(member, Path(name), images, members[images].file_size)
         file.seek(0)
         with np.load(file, allow_pickle=False) as arrays:
-            return np.asarray(arrays[images])
+            return np.asarray(parsed_again(partial(arrays.__getitem__, images)))
     except (DataError, MemoryError):
         raise
     except Exception as problem:  # zipfile, zlib and numpy raise many types for damaged files
@@ -357,10 +414,8 @@ def _shape_in(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[int, .
     """Return the shape of an array in a .npz file; () for what is no array."""
     try:
         with archive.open(member) as file:
-            version = np.lib.format.read_magic(file)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            return read(file)[0]
-    except (ValueError, EOFError):
+            return _header(file)[0]
+    except (ValueError, EOFError, KeyError):
         return ()
 
 
@@ -378,14 +433,22 @@ def _choice(names: Sequence[str]) -> str:
     return " or ".join(f"'{name}'" for name in names)
 
 
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Return shape and type of the array that begins here; raises what numpy does, and KeyError for an odd version."""
+    start = file.tell()
+
+    def read() -> tuple[tuple[int, ...], np.dtype[Any]]:
+        file.seek(start)
+        shape, _, dtype = HEADER_READERS[np.lib.format.read_magic(file)](file)
+        return shape, dtype
+
+    return parsed_again(read)
+
+
 def _check_header(file: IO[bytes], path: Path, key: str, size: int) -> None:
     """Raise DataError for a file that is not an array, holds Python objects, or is shorter than its header says."""
-    readers: dict[tuple[int, int], Any] = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
     try:
-        shape, _, dtype = readers[np.lib.format.read_magic(file)](file)
+        shape, dtype = _header(file)
     except Exception as problem:  # numpy evaluates the text of the header, with errors of the parser of Python
         raise DataError(
             "data.damaged_array", f"'{key}' in '{path}' is not a numpy array: {problem}\n  save it with numpy.save"

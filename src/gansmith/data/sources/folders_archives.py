@@ -39,6 +39,12 @@ FREE_MEMBERS, LEAST_BYTES = 100_000, 64
 MAX_TAR_HEADER_BYTES, MAX_TAR_HEADERS = 2**20, 256  # of names and other facts beside the files of a .tar
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 TAR_HEADERS = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, *tarfile.GNU_TYPES[:2])
+PACKED_TARS = (".tar", ".tar.gz", ".tar.bz2", ".tar.xz")
+# The first bytes of archives, and their endings.
+ARCHIVE_STARTS = (
+    (b"PK\3\4", ".zip"), (b"\x1f\x8b", ".tar.gz"), (b"BZh", ".tar.bz2"), (b"\xfd7zXZ", ".tar.xz"),
+    (b"7z\xbc\xaf", ".7z"), (b"Rar!", ".rar"), (b"\x28\xb5\x2f\xfd", ".zst"),
+)  # fmt: skip
 DEFLATE64 = 9
 # Methods of .zip that Python unpacks, and names of others.
 ZIP_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
@@ -283,11 +289,34 @@ class _Archive(_WholeFile):
     def _damaged(self, problem: Exception) -> GansmithError:
         if isinstance(problem, FileNotFoundError):
             return DataError("data.not_found", f"archive '{self.location}' does not exist any more\n  bring it back")
+        if kind := _other_archive(self.path):
+            return DataError("data.other_archive", f"archive '{self.location}' is {kind[0]}\n  {kind[1]}")
         return DataError(
             "data.damaged_archive",
             f"archive '{self.location}' is damaged: {reason_of(problem)}"
             "\n  download or pack it again, or unpack the readable files and pass the folder",
         )
+
+
+def _other_archive(path: Path) -> tuple[str, str] | None:
+    """Return what a file is that is no archive of the kind that its ending says, and the remedy; None if unknown."""
+    try:
+        with open_plain(path) as file:
+            start = file.read(512).lstrip(b"\xef\xbb\xbf \t\r\n")
+    except OSError:
+        return None
+    if start[:14].lower().startswith((b"<!doctype html", b"<html")):
+        return "an HTML page: its download failed", "open the address in a browser, and download what it offers"
+    if start.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS, not an archive", "run 'git lfs pull' in its repository"
+    is_tar = start[257:262] == b"ustar"
+    endings = (end for first, end in ARCHIVE_STARTS if start.startswith(first))
+    ending = ".tar" if is_tar else next(endings, "")
+    name = path.name.lower()
+    if not ending or name.endswith(ending) or (ending in PACKED_TARS and name.endswith(TAR_SUFFIXES)):
+        return None
+    remedy = f"give it the ending {ending}"
+    return f"a {ending} file", remedy if ending in (".zip", *TAR_SUFFIXES) else "unpack it and pass the folder"
 
 
 class _TooManyError(ValueError):

@@ -50,6 +50,7 @@ NO_TEXTS = (
     (b"PAR1", "a Parquet file"), (b"SQLite", "a database of SQLite"), (b"BZh", "packed with bzip2"),
     (b"MATLAB", "a file of MATLAB"), (b"\x89HDF", "an HDF5 file"), (b"\x80\x04", "a pickle"),
 )  # fmt: skip
+UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 ONE_HOT = -1  # the position of labels that have a column each
 MOST_JSON_BYTES = 64 * 10**6
 START_BYTES = 1 << 18  # from which the encoding is told
@@ -153,14 +154,14 @@ def _by_table(listing: Listing, table: LabelTable) -> Listing:
     if 1 < len(parts) <= MOST_PARTS and split != label:
         told = ", ".join(f"{part} {count:,}" for part, count in parts.most_common())
         notes.append(f"column '{sample[0][split]}' of {table.name} is not used, so all parts are trained on: {told}")
-    if alike := _alike(labels.values()):
+    if alike := spelled_alike(labels.values()):
         notes.append(f"classes that differ only in letters or spaces: {alike}")
     missing = f"no row in {table.name}" if not without else f"no label in {table.name}"
     found = with_labels(listing, labels, table.where, missing)
     return replace(found, notes=(*found.notes, *notes))
 
 
-def _alike(labels: Iterable[str]) -> str:
+def spelled_alike(labels: Iterable[str]) -> str:
     """Return labels that are one but for capitals and spaces, such as "Cat, cat"; "" if there are none."""
     spelled: dict[str, set[str]] = defaultdict(set)
     for label in set(labels):
@@ -398,7 +399,7 @@ def _encoding_of(table: LabelTable) -> tuple[str, bool]:
         raise _unreadable(table.where, str(problem)) from problem
     if kind := next((kind for first, kind in NO_TEXTS if start.startswith(first)), ""):
         raise _unreadable(table.where, f"it is {kind}")
-    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+    if start[:2] in UTF16_MARKS:
         return "utf-16", False
     even, odd = start[:1000:2].count(0), start[1:1000:2].count(0)
     if max(even, odd) > len(start[:1000]) / 4 and min(even, odd) * 10 < max(even, odd):  # no mark, but Latin letters
@@ -490,6 +491,8 @@ def _json_file_rows(text: io.TextIOWrapper) -> Iterator[list[str]]:
         yield from ([_cell(each.get(key)) for key in keys] for each in value)
     elif isinstance(value, list) and value and all(isinstance(each, list) for each in value):
         yield from ([_cell(cell) for cell in each] for each in value)
+    elif isinstance(value, dict) and {"images", "annotations"} <= value.keys():
+        raise csv.Error("it has annotations of COCO, several for each image: write a list of files and classes")
     else:
         raise csv.Error(f"it is no list of files and labels, or has more than {MOST_JSON_BYTES // 10**6} MB")
 

@@ -19,14 +19,16 @@ from gansmith.data.sources.label_tables import (
     FEW_LABELS,
     LABEL_COLUMNS,
     TABLE_ENDINGS,
+    UTF16_MARKS,
     LabelTable,
     label_by_table,
     natural,
     no_classes,
+    spelled_alike,
     with_labels,
 )
 from gansmith.data.sources.options import FOLDER_LABELS, NO_LABELS
-from gansmith.data.sources.walk import LeftOut, ending_noun, ending_of, images_among, rubbish_noun
+from gansmith.data.sources.walk import BROKEN_LINK, LeftOut, ending_noun, ending_of, images_among, rubbish_noun
 from gansmith.imaging.images import ENDINGS
 
 TABLE = "labels.csv"
@@ -44,6 +46,7 @@ MOST_LOOSE = 0.01  # share of images beside folders that are classes; more are n
 NO_TABLES = frozenset({"package.json", "package-lock.json", "composer.json", "bower.json", "component.json"})
 FEWEST_TWINS, MOST_TWINS = 4, 4  # names with several images each, and images of a name
 MOST_TEXTS = 10  # text files whose beginning is looked at
+READ_ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 STYLEGAN_FILE = "dataset.json"
 MAX_JSON_BYTES, MAX_JSON_LISTS = 64 * 10**6, 8 * 10**6  # of dataset.json; the lists of ImageNet are 1.3 million
 MAX_SIDECAR_BYTES = 10**6
@@ -71,9 +74,9 @@ LIKELY_SIDES = (
 SIDE_WORDS = frozenset(word for pair in (*SIDES, *LIKELY_SIDES) for word in pair)
 SESSION = re.compile(
     r"((session|part|batch|shard|chunk|fold|run|seq|sequence|scene|clip|video|take|folder|dir|set|img|image|images|disc|"
-    r"disk|roll|dcim|sub|subject|patient|person|user|participant|camera|cam|device|day|night|week|month|trial|case|slide|"
+    r"disk|roll|dcim|sub|subject|patient|pat|pt|person|user|participant|camera|cam|device|day|night|week|month|trial|case|slide|"
     r"site|scan|exp|experiment|recording|rec|flight|mission|tile|block|frame|frames|cv|worker|page|volume|vol|chapter|"
-    r"section|series|split|subset|iter|epoch|step|dsc|dscn|dscf|pxl|mvi)"
+    r"section|series|ser|study|stu|visit|timepoint|plate|well|fov|replicate|rep|split|subset|iter|epoch|step|dsc|dscn|dscf|pxl|mvi)"
     r"([-_ .]?\(?\d+\)?|[-_ .][a-z])|part[-_ .][a-z]{2}|new folder.*|\d{3}[a-z_]{5})", re.IGNORECASE
 )  # fmt: skip
 COMMON_START = re.compile(r".*[-_ .]")  # of the names of parts: HAM10000_images_part_1
@@ -121,6 +124,12 @@ def _are_sessions(names: Sequence[str]) -> bool:
     return any(all(SESSION.fullmatch(name[start:]) for name in names) for start in starts)
 
 
+def _are_dates(names: Sequence[str]) -> bool:
+    """Say whether names are dates, also behind words that all of them begin with: Photos from 2021."""
+    shared = COMMON_START.match(os.path.commonprefix(list(names)))  # noqa: RUF071  (of names)
+    return any(all(DATE.fullmatch(name[start:]) for name in names) for start in (0, len(shared[0]) if shared else 0))
+
+
 def _are_buckets(names: Sequence[str]) -> bool:
     """Say whether names are the first two or three digits of hashes, as stores of files have them."""
     is_hex = len(names) > 3 and all(re.fullmatch(r"[0-9a-f]{2,3}", name) for name in names)
@@ -136,7 +145,7 @@ def is_split(name: str) -> bool:
 # What the names of folders look like that are no classes.
 NOT_CLASSES = (
     ("splits", lambda names: all(map(is_split, names))),
-    ("dates", _all_match(DATE)),
+    ("dates", _are_dates),
     ("dates", lambda names: any({name.lower() for name in names} <= each for each in CALENDAR)),
     ("formats or sizes of files", _all_match(FORMAT_OR_SIZE)),
     ("numbered parts", _all_match(r"0*\d{3,}")),
@@ -247,6 +256,9 @@ def _sorted_out(files: Files) -> tuple[list[_Image], list[tuple[str, Any]], list
         return images, [entry for entry in files.names if entry[0] not in names], notes, are_arrays
     counts = files.left_out.counts + Counter(ending_noun(name) for name, _ in files.names)
     advice = help_for([name for name, _ in files.names])
+    archive = next((name for name, _ in files.names if ending_of(name) in READ_ARCHIVES), "")
+    if archive and Path(files.where).is_dir():
+        advice = f"pass an archive itself: '{files.where}/{archive}'"
     raise DataError(
         "data.empty",
         f"no images in '{files.where}' and its sub-folders"
@@ -329,7 +341,7 @@ def _twin_notes(images: list[_Image]) -> list[str]:
         name, _, end = image.parts[-1].partition(".")
         ends[(*image.parts[:-1], name)].append(end)
     ((kinds, count),) = Counter(tuple(sorted(each)) for each in ends.values()).most_common(1)
-    if count < max(FEWEST_TWINS, len(ends) / 2) or not 1 < len(kinds) <= MOST_TWINS:
+    if count < max(FEWEST_TWINS, len(ends) / 2) or not 1 < len({*kinds}) == len(kinds) <= MOST_TWINS:
         return []
     told = ", ".join(f"NAME.{kind}" for kind in kinds)
     return [f"{told}: {len(kinds)} images for each name, all taken; for pairs put each kind into a folder of its own"]
@@ -465,6 +477,8 @@ def _by_folders(listing: Listing, images: list[_Image], notes: list[str], *, is_
         return listing
     if loose:
         notes.append(f"not used: {beside}, which are the classes; labels=none takes all images, without labels")
+    if alike := spelled_alike(tops):
+        notes.append(f"classes that differ only in letters or spaces: {alike}")
     index = {name: label for label, name in enumerate(tops)}
     pairs = zip(listing.items, images, strict=True)
     items = tuple(replace(item, label=index[i.parts[0]]) for item, i in pairs if len(i.parts) > 1)
@@ -596,7 +610,7 @@ def _unused_tables(files: Files, others: list[tuple[str, Any]], labels: _LabelFi
     if len(perhaps) <= MOST_TEXTS:
         stems = {PurePosixPath(image.parts[-1]).stem for image in images}
         tables += [name for name, locator in perhaps if _names_images(files.open, locator, stems)]
-    packed = sorted((name for name, _ in entries if ending_of(name) in OTHER_TABLES), key=natural)
+    packed = sorted((name for name, _ in entries if _is_other_table(name)), key=natural)
     notes = [f"tables that are not read: {_list(packed)}; save them as CSV"] if 0 < len(packed) <= MOST_TEXTS else []
     if tables and len(tables) <= max(FEW_LABELS, len(images) / 2):
         names = sorted(tables, key=natural)
@@ -605,13 +619,21 @@ def _unused_tables(files: Files, others: list[tuple[str, Any]], labels: _LabelFi
     return notes
 
 
+def _is_other_table(name: str) -> bool:
+    """Say whether a file is a table of a kind that is not read, also an array that is called labels."""
+    ending = ending_of(name)
+    is_array = ending in (".npy", ".npz", ".mat", ".pkl") and "label" in PurePosixPath(name).name.lower()
+    return ending in OTHER_TABLES or is_array
+
+
 def _names_images(open_file: Callable[[Any], IO[bytes]], locator: Any, stems: Set[str]) -> bool:
     """Say whether a text begins with names of images and more words, or with names in quotes."""
     try:
         with open_file(locator) as file:
-            text = file.read(1 << 16).decode("utf-8", "replace").replace("\\", "/")
+            start = file.read(1 << 16)
     except (DataError, OSError):
         return False
+    text = start.decode("utf-16" if start[:2] in UTF16_MARKS else "utf-8", "replace").replace("\\", "/")
     lines = [re.split(r"[\s,;|]+", line.strip()) for line in text.splitlines()[:20]]
     names = [line[0] for line in lines if len(line) > 1] + re.findall(r'"([^"\n]{1,200})"', text)
     return any(PurePosixPath(name).stem in stems for name in names)
@@ -688,13 +710,17 @@ def _refuse_mostly_left_out(
         return
     stems = {_key(image.name) for image in images}
     unread = [(name, locator) for name, locator in others if ending_of(name) not in TEXTS and _key(name) not in stems]
-    if len(unread) <= len(images):
+    broken = files.left_out.counts[BROKEN_LINK]
+    if len(unread) + broken <= len(images):
         return
-    counts = Counter(ending_noun(name) for name, _ in unread)
+    counts = Counter(ending_noun(name) for name, _ in unread) + Counter({BROKEN_LINK: broken})
+    advice = help_for([name for name, _ in unread]) or "convert them to PNG, JPEG, WebP or TIFF"
+    if broken > len(unread):
+        advice = "the files that links name are not here: bring them back, or copy images instead of links (cp -L)"
     raise DataError(
         "data.mostly_left_out",
         f"only {counted(len(images), 'image')} of '{files.where}' can be read; {left_out_line(counts)}"
-        f"\n  {help_for([name for name, _ in unread]) or 'convert them to PNG, JPEG, WebP or TIFF'}"
+        f"\n  {advice}"
         "\n  to go on without them: allow_left_out=true",
     )
 

@@ -85,11 +85,17 @@ class FolderPairs:
         """List the pairs under the names of the second folder; DataError, with the files, for any without a partner."""
         listings = [side.scan() for side in self._sides]
         names = [[_without_ending(item.name) for item in listing.items] for listing in listings]
-        notes, parts = [], [_tops(each) for each in names]
+        notes = [
+            f"{side.name}: {note}"
+            for side, listing in zip(self._sides, listings, strict=True)
+            for note in listing.notes
+            if not note.startswith("no labels:")
+        ]
+        parts = [_tops(each) for each in names]
         if len({*names[0]} & {*names[1]}) < min(map(len, names)):
             bare = [_without_affixes(each) for each in names]
             if len({*bare[0]} & {*bare[1]}) > len({*names[0]} & {*names[1]}):
-                notes = [f"pairs: '{listings[0].items[0].name}' with '{listings[1].items[0].name}', and so on"]
+                notes += [f"pairs: '{listings[0].items[0].name}' with '{listings[1].items[0].name}', and so on"]
                 names = bare
         first, second = (
             self._by_name(side, listing, keys) for side, listing, keys in zip(self._sides, listings, names, strict=True)

@@ -1,6 +1,7 @@
 """The one walk through a folder of images: which files belong to it, which do not, and why."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +29,11 @@ RUBBISH_FOLDERS = frozenset({
     "system volume information", "lost+found", "__pycache__", "network trash folder", "temporary items", "found.000",
     "lightroom previews.lrdata",
 })  # fmt: skip
-RUBBISH_FILES = frozenset({"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "icon\\r"})
+RUBBISH_FILES = frozenset(
+    {"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "dicomdir", "icon\r", "icon\\r"}
+)
+BROKEN_LINK = "broken link"
+HUB_CACHE = {"blobs", "refs", "snapshots"}  # of Hugging Face: snapshots link to blobs
 RUN_FILES = ("run.json", "model.json")  # pictures that a run wrote are not data
 
 
@@ -86,11 +91,12 @@ def images_among(
 ) -> tuple[list[tuple[str, Any]], bool]:
     """Return the (name, locator) of the files that are images, and whether they are arrays; pictures come first.
 
-    Endings decide. Files whose name has none, or one of digits, such as those of DICOM, are told by their first bytes:
-    ``read_starts`` yields (position, content) of some locators, at least 348 bytes of each file.
+    Endings decide. Files whose name has none, one of digits, such as those of DICOM, or one with more behind it
+    (.jpg?w=300, .jpg_large), are told by their first bytes: ``read_starts`` yields (position, content) of some
+    locators, at least 348 bytes of each file.
     """
     pictures = image_endings()
-    unclear = [entry for entry in names if not ending_of(entry[0]).strip(".0123456789")]
+    unclear = [entry for entry in names if _is_unclear(ending_of(entry[0]), pictures)]
     kinds = {entry[0]: ending_of(entry[0]) for entry in names}
     for position, content in read_starts([locator for _, locator in unclear]) if unclear else ():
         kinds[unclear[position][0]] = ending_by_content(content[:START_BYTES])
@@ -98,6 +104,12 @@ def images_among(
         if found := [entry for entry in names if kinds[entry[0]] in wanted]:
             return found, wanted is ARRAY_ENDINGS
     return [], False
+
+
+def _is_unclear(ending: str, pictures: Sequence[str]) -> bool:
+    """Say whether an ending does not tell what a file is."""
+    known, *more = re.split(r"[?&_!:@%;=,-]", ending, maxsplit=1)
+    return not ending.strip(".0123456789") or (bool(more) and known in pictures)
 
 
 def ending_noun(name: str) -> str:
@@ -138,6 +150,7 @@ def walk_folder(top: str | Path, left_out: LeftOut) -> Iterator[tuple[str, "os.D
         if prefix and any(entry.name in RUN_FILES for entry in entries):
             left_out.add("folder of a run or model", prefix)
             continue
+        is_hub_cache = {entry.name for entry in entries} >= HUB_CACHE
         for entry in entries:
             try:
                 is_folder, is_file = entry.is_dir(), entry.is_file()
@@ -146,12 +159,14 @@ def walk_folder(top: str | Path, left_out: LeftOut) -> Iterator[tuple[str, "os.D
             name = printable(os.fsencode(entry.name))
             if noun := rubbish_noun(name, is_folder=is_folder):
                 left_out.add(noun)
+            elif is_hub_cache and name in HUB_CACHE and name != "snapshots":
+                left_out.add(f"{name} folder")
             elif is_folder:
                 (links if entry.is_symlink() else waiting).append((f"{prefix}{name}/", entry.path))
             elif is_file:
                 yield prefix + name, entry
             else:
-                left_out.add("broken link" if entry.is_symlink() else "special file")
+                left_out.add(BROKEN_LINK if entry.is_symlink() else "special file")
 
 
 def belonging(names: Iterable[tuple[str, Any]], left_out: LeftOut) -> list[tuple[str, Any]]:

@@ -4,11 +4,13 @@
 # as code page 437, so that no byte is lost.
 
 import re
+import struct
 import unicodedata
 import zipfile
 from collections.abc import Sequence
+from zlib import crc32
 
-UTF8_FLAG = 0x800
+UTF8_FLAG, UNICODE_PATH = 0x800, 0x7075
 # Code pages of Asia with the bytes of their most used characters: first bytes of two, in the order of the guess.
 CODE_PAGES = (
     ("gbk", ((0xB0, 0xD7),), 0xA1),
@@ -24,19 +26,36 @@ COMMON_SHARE = 0.8  # of the characters, for a guess
 
 def decoded_names(members: Sequence[zipfile.ZipInfo], asked: str | None) -> tuple[list[str], str]:
     """Return the names of members, and a note on the code page if one was guessed."""
-    raw = [b"" if member.flag_bits & UTF8_FLAG else _bytes_of(member) for member in members]
+    told = [_unicode_path(member) for member in members]
+    raw = [
+        b"" if name or member.flag_bits & UTF8_FLAG else _bytes_of(member)
+        for member, name in zip(members, told, strict=True)
+    ]
     unmarked = [name for name in raw if not name.isascii()]
     if not unmarked:
-        return [member.filename for member in members], ""
+        return [name or member.filename for member, name in zip(members, told, strict=True)], ""
     encoding = asked or _guess(unmarked[:MOST_SAMPLED])
     names = [
-        member.filename if name.isascii() else name.decode(encoding, "backslashreplace")
-        for member, name in zip(members, raw, strict=True)
+        (known or member.filename) if name.isascii() else name.decode(encoding, "backslashreplace")
+        for member, name, known in zip(members, raw, told, strict=True)
     ]
     if asked or encoding == "utf-8":
         return names, ""
     first = next(name for name, packed in zip(names, raw, strict=True) if not packed.isascii())
     return names, f"names in the archive are read as {encoding}, a guess ('{first}'); --zip-encoding sets another"
+
+
+def _unicode_path(member: zipfile.ZipInfo) -> str:
+    """Return the name in UTF-8 that Info-ZIP and others write beside the name in a code page; "" without one."""
+    at, extra = 0, member.extra
+    while at + 4 <= len(extra):
+        kind, size = struct.unpack_from("<HH", extra, at)
+        field = extra[at + 4 : at + 4 + size]
+        # The sum tells whether the name in the code page was changed since.
+        if kind == UNICODE_PATH and field[:1] == b"\1" and field[1:5] == struct.pack("<L", crc32(_bytes_of(member))):
+            return field[5:].decode("utf-8", "backslashreplace")
+        at += 4 + size
+    return ""
 
 
 def _bytes_of(member: zipfile.ZipInfo) -> bytes:

@@ -3,13 +3,16 @@
 from functools import partial
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from gansmith.core.atomic_files import commit_file
+from gansmith.core.atomic_files import commit_file, one_at_a_time
 from gansmith.core.errors import MetricError
 from gansmith.core.events import OnProgress, Progress
+from gansmith.core.plain_files import refuse_damaged_tensors
 from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, extractors
 from gansmith.parts.extractors.convnet import (
+    ConvNet,
     extract,
     folded,
     input_side,
@@ -20,6 +23,7 @@ from gansmith.parts.extractors.convnet import (
 )
 
 FEWEST = 200  # training images
+DIGEST = "sha256"  # the entry of the weights in the header of their file
 
 
 @extractors.register("own")
@@ -43,29 +47,17 @@ class Own(ExtractorPart):
 
     def open(self, data: DataInfo, weights: Path | None, on_progress: OnProgress) -> Extractor:
         """Load it, and train it first if it is not cached; MetricError for fewer than 200 images."""
-        kind, kimg = self._training(data)
-        path = self.kept_at(data)
-        side, channels = input_side(data.height, data.width), data.channels
-        if not path.is_file():
-            images, labels = data.read()
-            if len(images) < FEWEST:
-                raise MetricError(
-                    "metric.too_few_training_images",
-                    f"extractor 'own' needs at least {FEWEST} training images, got {len(images)}"
-                    "\n  add images, or pass --features inception",
-                )
-
-            def tell(done: int) -> None:
-                on_progress(Progress(f"training extractor 'own' ({kind})", done, kimg * 1000))
-
-            if labels is None or not data.classes:
-                network = train_on_views(images, kimg, tell)
-            else:
-                network = train_on_labels(images, labels, len(data.classes), kimg, tell)
+        path, side = self.kept_at(data), input_side(data.height, data.width)
+        network = _kept(path, side, data)
+        if network is None:
             data.cache.mkdir(parents=True, exist_ok=True)
-            tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
-            commit_file(path, lambda temporary: save_file(tensors, temporary))
-        network = open_convnet(path, side, channels, len(data.classes))
+            waiting = "another command trains the extractor 'own' on the same images; this one waits for it"
+            with one_at_a_time(path.with_suffix(".lock"), waiting):
+                if (network := _kept(path, side, data)) is None:
+                    network = self._trained(data, on_progress)
+                    tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
+                    texts = {DIGEST: weights_digest(network)}
+                    commit_file(path, lambda temporary: save_file(tensors, temporary, texts))
         resize = f"{side} px, bicubic, antialiased"
         return Extractor(
             "own",
@@ -74,3 +66,31 @@ class Own(ExtractorPart):
             data.classes,
             partial(extract, folded(network), side),
         )
+
+    def _trained(self, data: DataInfo, on_progress: OnProgress) -> ConvNet:
+        """Return a network that has learnt from the images; MetricError for fewer than 200."""
+        kind, kimg = self._training(data)
+        images, labels = data.read()
+        if len(images) < FEWEST:
+            raise MetricError(
+                "metric.too_few_training_images",
+                f"extractor 'own' needs at least {FEWEST} training images, got {len(images)}"
+                "\n  add images, or pass --features inception",
+            )
+
+        def tell(done: int) -> None:
+            on_progress(Progress(f"training extractor 'own' ({kind})", done, kimg * 1000))
+
+        if labels is None or not data.classes:
+            return train_on_views(images, kimg, tell)
+        return train_on_labels(images, labels, len(data.classes), kimg, tell)
+
+
+def _kept(path: Path, side: int, data: DataInfo) -> ConvNet | None:
+    """Return the cached network; None if there is none, or its file is damaged."""
+    try:
+        texts = refuse_damaged_tensors(path)
+        network = open_convnet(path, side, data.channels, len(data.classes))
+    except (OSError, ValueError, SafetensorError, RuntimeError):  # RuntimeError: other tensors
+        return None
+    return network if texts.get(DIGEST, "") in ("", weights_digest(network)) else None  # older files have none
