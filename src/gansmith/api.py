@@ -19,7 +19,7 @@ from gansmith.core.events import MessageEvent, OnEvent, OnProgress, PlainLines, 
 from gansmith.core.file_names import can_be_path
 from gansmith.core.html import facts
 from gansmith.core.metric_name import column_of
-from gansmith.core.on_ray import run_together
+from gansmith.core.on_ray import connected, run_together
 from gansmith.core.processes import digest_of, launch_id
 from gansmith.core.registry import load_plugins
 from gansmith.core.runtime import Runtime, refuse_other_options, start_runtime
@@ -441,6 +441,8 @@ def sweep(
         recipe, seeds=range(seeds) if isinstance(seeds, int) else seeds, search=search, trials=trials, most=most_runs,
         keywords={name: value for name, value in {**rest, "plugins": plugins}.items() if value not in (None, [])},
     )  # fmt: skip
+    if on is not None:
+        connected(on)  # before anything is written
     folder = Path(out) if out else make_next_folder(RUNS, f"sweep-{run_name(recipe.name, found.name)}")
     return _swept(SweepFolder.begin(folder, record), on, gpus_per_run, on_event, progress)
 

@@ -566,6 +566,20 @@ def test_a_run_that_cannot_go_on_has_the_same_exit_code(shell, monkeypatch):
     assert (code, json.loads(out)["error"]["code"]) == (4, "training.diverged")
 
 
+def test_a_process_that_nobody_answers_ends_at_once(shell, monkeypatch):
+    def unanswered(*args, **kwargs):
+        raise GansmithError("machine.no_answer", "nobody answers")
+
+    ended = []
+    monkeypatch.setattr("gansmith.api.resume", unanswered)
+    monkeypatch.setattr("os._exit", ended.append)
+    assert shell("resume", "run")[0] == 2
+    assert ended == []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    shell("resume", "run")
+    assert ended == [2], "an ordinary end waits for a thread of torch, which aborts it"
+
+
 def test_words_that_are_neither_data_nor_a_change(prose, shell, tiny_file):
     code, out, err = shell("train", tiny_file, "batch_size", "16", "--json")
     assert (code, json.loads(out)["error"]["code"]) == (2, "cli.several_data_sets")

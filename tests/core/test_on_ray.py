@@ -3,16 +3,21 @@
 import os
 import sys
 
+import pytest
+
 from gansmith import api
 from gansmith.cli.options import refuse_workers_without_ray
-from gansmith.core.errors import DataError
+from gansmith.core.errors import DataError, GansmithError
 from gansmith.core.on_ray import _in_worker, run_together
 
 
-def test_ray_that_is_missing_is_named(monkeypatch, refused):
+def test_ray_that_is_missing_is_named(monkeypatch, refused, tmp_path):
     monkeypatch.setitem(sys.modules, "ray", None)
     with refused("machine.ray_missing"):
         api.train_on_ray("fashion-sample", on="local")
+    with pytest.raises(GansmithError, match="needs the library ray"):
+        api.sweep("fashion-sample", ["batch_size=8,16"], recipe="mlp-small", out=tmp_path / "sweep", on="local")
+    assert not (tmp_path / "sweep").exists()
 
 
 def test_an_address_that_is_none(refused):

@@ -175,6 +175,9 @@ def main() -> None:
             raise
         say(f"gansmith: {_error_text(problem)}")
         ended = PAUSED if isinstance(problem, StoppedError) else USER_ERROR
+        if _code_of(problem) == "machine.no_answer" and rank_and_size()[1] > 1:
+            sys.stdout.flush()
+            os._exit(ended)  # a thread of torch may still wait for the answer, and would abort an ordinary end
         sys.exit(ENDED_BY_VERDICT if _code_of(problem) == "training.diverged" else ended)
     except (Exception, SystemExit) as problem:
         if fault := _fault_of_plugin(problem):

@@ -28,7 +28,7 @@ def run_together(
     A dead worker ends all of them, and they start again, up to ``restarts`` times. Raises the GansmithError of the
     first worker, TrainingError if workers die more often, and GansmithError without Ray or an answer of it.
     """
-    ray = _connected(on)
+    ray = connected(on)
     # Here: an extra.
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
@@ -79,7 +79,7 @@ def run_each(
 
     ``on_end`` is called in this process as each one ends. Raises the first GansmithError of a worker.
     """
-    ray = _connected(on)
+    ray = connected(on)
     start = ray.remote(num_cpus=1, num_gpus=gpus_each, max_retries=RESTARTS)(_in_task)
     waiting = {start.remote(work, os.getcwd(), name): name for name in names}
     try:
@@ -111,8 +111,8 @@ def _in_task(work: Callable[[str], Found], folder: str, name: str) -> Found | Ga
         return problem
 
 
-def _connected(on: str) -> Any:
-    """Return the module ray, connected; GansmithError if it is missing or nobody answers."""
+def connected(on: str) -> Any:
+    """Return the module ray, connected, once; GansmithError if it is missing or nobody answers."""
     if on not in LOCAL and not on.startswith("ray://"):
         raise GansmithError(
             "machine.not_an_address", f"--on '{on}' is no address of Ray\n  allowed: local, or ray://HOST:PORT"
