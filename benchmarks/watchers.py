@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 import httpx
 
-SETTLE = {False: 3.0, True: 20.0}  # seconds in which pages, or browsers, load what they show first, and others go
+SETTLE = {False: 3.0, True: 45.0}  # seconds in which pages, or browsers, load what they show first, and others go
 ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 
 

@@ -258,6 +258,12 @@ def test_an_unknown_name_offers_the_nearest(refused, tmp_path, monkeypatch):
         open_data("photo")
 
 
+def test_a_link_to_something_that_is_gone_is_named(refused, tmp_path):
+    (tmp_path / "photos").symlink_to(tmp_path / "drive" / "photos")
+    with refused("data.not_found"):
+        open_data(tmp_path / "photos")
+
+
 @pytest.mark.parametrize("name", ["a.rar", "a.pkl", "a"])
 def test_a_file_that_is_not_a_data_set(refused, tmp_path, name):
     (tmp_path / name).write_bytes(b"x")

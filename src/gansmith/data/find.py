@@ -63,6 +63,12 @@ def find_source(source: DataName | Source, root: Path | None = None) -> Source:
     if not path.exists():
         if shards := shards_named(str(source)):
             return open_shards(shards, escaped(in_home(source).absolute()))
+        if path.is_symlink():
+            raise DataError(
+                "data.not_found",
+                f"'{escaped(source)}' is a link to '{escaped(path.readlink())}', which is not there"
+                "\n  mount the drive that it is on, or pass another folder or file",
+            )
         near = nearest(str(source), data_sets.names())
         if not near and path.parent.is_dir():
             near = nearest(printable(path.name), [printable(entry.name) for entry in path.parent.iterdir()])
