@@ -188,6 +188,7 @@ def following(
 ) -> list[tuple[str, Any]]:
     """Follow the run ``one`` for some looks at it, beside other streams; ``during`` happens after each."""
     monkeypatch.setattr(runs, "POLL_SEC", 0.001)
+    monkeypatch.setattr(runs, "PAUSE_SEC", 0.001)
 
     async def follow() -> list[tuple[str, Any]]:
         watch, out = runs.Watch(State.of([folder]), streams=others), list[tuple[str, Any]]()

@@ -35,7 +35,7 @@ from gansmith.web.sse import HERE, KEEP_ALIVE_SEC, MEDIA_TYPE, sse
 from gansmith.web.state import State
 
 POLL_SEC = 1.0
-LONGEST_PAUSE_SEC = 20.0  # between two messages about rows, speed and pictures
+PAUSE_SEC, LONGEST_PAUSE_SEC = 1.5, 30.0  # between messages of rows and pictures: for each open stream, and at most
 MOST_STREAMS = 128
 MOST_READERS = 16  # runs whose rows are in memory
 SNAPSHOTS_SHOWN = 2000
@@ -315,8 +315,8 @@ class Watch:
     async def follow(self, name: str) -> AsyncIterator[str]:
         """Yield the server-sent events of a run until it is gone.
 
-        What happens to it is told at once. Rows, speed and pictures are told once in as many seconds as streams are
-        open, at most ``LONGEST_PAUSE_SEC``: each page that draws them takes time from the training on its machine.
+        What happens to it is told at once. Rows, speed and pictures wait longer, the more streams are open: each page
+        that draws them takes time from the training on its machine.
         """
         reader = self.reader(name)
         summary: dict[str, Any] = {}
@@ -332,7 +332,7 @@ class Watch:
                     return
                 before, failure = happened, self.control.failure(reader.path)
                 happened = (failure, reader.status, reader.log.event_count, len(reader.milestones))
-                last, turn = turn, int(time.monotonic() / min(LONGEST_PAUSE_SEC, self.streams * POLL_SEC))
+                last, turn = turn, int(time.monotonic() / min(LONGEST_PAUSE_SEC, self.streams * PAUSE_SEC))
                 out = []
                 if happened != before or turn != last:
                     out += self._news(reader, seen)
