@@ -526,6 +526,7 @@ def test_a_refused_number_of_processes_changes_nothing_in_a_run(tiny_file, tmp_p
     run = train(tiny_file, tmp_path / "run", "mlp-small", stop_at=PAUSE_AT).folder
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     monkeypatch.setattr(api, "start_runtime", lambda *_, **__: Runtime(torch.device("cpu"), 0, 3))
+    monkeypatch.setattr(api, "refuse_other_options", lambda *_: None)  # it asks the others, who are not there
     with refused("recipe.batch_size_of_processes"):
         api.resume(run)
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before

@@ -94,7 +94,7 @@ def test_every_tool_of_learn(tmp_path, start_studio, open_page) -> None:
         page.get_by_role("button", name=title, exact=True).click()
         until(page, f"document.querySelector('.split h2').innerText === {title!r}")
         page.get_by_role("button", name="Mend it", exact=False).click()
-        page.get_by_text("mended:", exact=False).wait_for()
+        page.get_by_role("listitem").filter(has_text="mended:").first.wait_for()
         page.get_by_role("button", name="Show the problem again").click()
 
     # Other data; a drawing by mouse
