@@ -17,6 +17,7 @@ from gansmith.imaging.images import make_grid
 from gansmith.imaging.tensors import to_float
 from gansmith.parts.tasks.base import tasks
 from gansmith.recipes.load import load_recipe
+from gansmith.training import previews
 from gansmith.training.previews import PreviewWriter
 from gansmith.training.state import RunState
 from gansmith.training.step import train_step
@@ -139,6 +140,14 @@ def test_real_images_have_more_columns_than_triples(tiny_data, runtime, tmp_path
     eight = make_grid(tiny_data.read(range(24)), 8)
     with Image.open(tmp_path / "real.png") as picture:
         assert picture.size == (eight.shape[1], eight.shape[0])
+
+
+def test_a_preview_is_listed_once_both_pictures_are_there(tiny_data, runtime, tmp_path, monkeypatch):
+    """Studio lists a preview by its -ema.png, and asks for either."""
+    state, saved = fresh(tiny_data, runtime), []
+    monkeypatch.setattr(previews, "save_png", lambda _, path: saved.append(path.name))
+    PreviewWriter(SimpleNamespace(samples=tmp_path), state.method, state.recipe, 0, tiny_data).write(state)
+    assert saved == ["000000000-raw.png", "000000000-ema.png"]
 
 
 def test_a_task_with_a_recipe_whose_parts_are_a_plugins_is_left_to_training(refused, tmp_path):

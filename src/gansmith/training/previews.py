@@ -35,9 +35,12 @@ class PreviewWriter:
         """Write NUMBER-ema.png and NUMBER-raw.png, with the iteration as NUMBER; return the first."""
         networks = {"ema": state.preview_networks(), "raw": self._method.networks}
         scores = self._scores_of_plane() if self._data.spec.is_points else None
+        pictures = {}
         for name, each in networks.items():
             images = generate(self._method.preview, each, self._fixed, self._batch, self._data.spec.stored_type)
-            save_png(self._picture(images, scores), self._path(state, name))
+            pictures[name] = self._picture(images, scores)
+        for name in ("raw", "ema"):  # the last one says that both are there: pages ask for either
+            save_png(pictures[name], self._path(state, name))
         return self._path(state, "ema")
 
     def _path(self, state: RunState, name: str) -> Path:
