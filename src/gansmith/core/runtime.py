@@ -299,12 +299,10 @@ def start_runtime(device: str = "auto", precision: str = "auto", *, compiled: bo
 def refuse_other_versions(runtime: Runtime) -> None:
     """Raise GansmithError if processes have other versions of gansmith, Python's torch or precision than the first."""
     mine = f"gansmith {__version__}, torch {torch.__version__}, {runtime.device.type}, {runtime.precision}"
-    found = runtime.gather_text(f"{mine} on {platform.node()}")
-    others = [text for text in found if text.rpartition(" on ")[0] != found[0].rpartition(" on ")[0]]
-    if others:
+    if differing := _differing(runtime, mine):
         raise GansmithError(
             "machine.other_versions",
-            f"the processes differ: {found[0]}; {others[0]}"
+            f"the processes differ: {differing}"
             "\n  install the same versions on all machines, and use the same kind of device and --precision",
         )
 
@@ -316,14 +314,19 @@ def refuse_other_options(runtime: Runtime, mine: Mapping[str, object]) -> None:
     for name, value in mine.items():
         text = str(value)
         text = text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({digest_of(text)[:8]})"
-        found = runtime.gather_text(f"{text} on {platform.node()}")
-        others = [each for each in found if each.rpartition(" on ")[0] != found[0].rpartition(" on ")[0]]
-        if others:
+        if differing := _differing(runtime, text):
             raise GansmithError(
                 "machine.other_options",
-                f"the processes were not started alike: {name} is {found[0]}; {others[0]}"
+                f"the processes were not started alike: {name} is {differing}"
                 "\n  start the same command on every machine, with the same files",
             )
+
+
+def _differing(runtime: Runtime, mine: str) -> str:
+    """Return what the first process and one with another text say, each with its machine; "" if all say the same."""
+    found = runtime.gather_text(f"{mine} on {platform.node()}")
+    others = [text for text in found if text.rpartition(" on ")[0] != found[0].rpartition(" on ")[0]]
+    return f"{found[0]}; {others[0]}" if others else ""
 
 
 def numerics() -> dict[str, str | int]:
