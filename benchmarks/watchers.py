@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 import httpx
 
-SETTLE = {False: 3.0, True: 45.0}  # seconds in which pages, or browsers, load what they show first, and others go
+SETTLE = {False: 3.0, True: 60.0}  # seconds in which pages, or browsers, load what they show first, and others go
 ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 
 
@@ -77,7 +77,7 @@ async def page(base: str) -> None:
         await asyncio.gather(follow("a"), follow("b"))
 
 
-async def tabs(base: str, count: int) -> None:
+async def tabs(base: str, count: int, opened: Event) -> None:
     """Open the page in Chromium, in as many contexts, until it is ended."""
     from playwright.async_api import async_playwright  # here: only with --browsers
 
@@ -87,22 +87,27 @@ async def tabs(base: str, count: int) -> None:
         for _ in range(count):
             tab = await (await browser.new_context()).new_page()
             await tab.goto(f"{base}/#/watch/a,b")
+        opened.set()
         await asyncio.Event().wait()
 
 
-def watch(base: str, count: int, wanted: Event, *, browsers: bool) -> None:
+def watch(base: str, count: int, wanted: Event, opened: Event, *, browsers: bool) -> None:
     """Be so many pages whenever that is wanted; a process of its own, whose CPU time is not the server's."""
 
     async def pages() -> None:
+        opened.set()
         await asyncio.gather(*(page(base) for _ in range(count)))
 
     async def main() -> None:
         while True:
             while not wanted.is_set():
                 await asyncio.sleep(0.1)
-            watching = asyncio.create_task(tabs(base, count) if browsers else pages())
-            while wanted.is_set():
+            watching = asyncio.create_task(tabs(base, count, opened) if browsers else pages())
+            while wanted.is_set() and not watching.done():
                 await asyncio.sleep(0.1)
+            if watching.done():
+                await watching  # raises what ended it: a window that is gone must not count as one that watches
+            opened.clear()
             watching.cancel()
             await asyncio.wait([watching])
 
@@ -184,9 +189,9 @@ def main() -> None:
             for name, seed in (("a", "0"), ("b", "1"))
         }
         context = get_context("spawn")
-        wanted = context.Event()
+        wanted, opened = context.Event(), context.Event()
         address, asked = f"http://127.0.0.1:{port}", {"browsers": given.browsers}
-        pages = context.Process(target=watch, args=(address, given.watchers, wanted), kwargs=asked)
+        pages = context.Process(target=watch, args=(address, given.watchers, wanted, opened), kwargs=asked)
         pages.start()
         stack.callback(pages.kill)
         while min(map(iterations, runs)) < 20:
@@ -196,6 +201,10 @@ def main() -> None:
             found: list[tuple[bool, Block]] = []
             for watched in order:
                 (wanted.set if watched else wanted.clear)()
+                while opened.is_set() != watched and pages.is_alive():
+                    time.sleep(0.1)
+                if not pages.is_alive():
+                    sys.exit("the pages have ended")
                 block = measure(runs, server.pid, pages.pid or 0, SETTLE[given.browsers], given.seconds)
                 found.append((watched, block))
                 print(

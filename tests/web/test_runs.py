@@ -193,7 +193,7 @@ def following(
     async def follow() -> list[tuple[str, Any]]:
         watch, out = runs.Watch(State.of([folder]), streams=others), list[tuple[str, Any]]()
         stream = watch.follow("one")
-        for number in range(4):
+        for number in range(5):
             try:
                 text = await asyncio.wait_for(anext(stream), 5)
             except StopAsyncIteration:
@@ -227,20 +227,23 @@ def test_new_rows_events_and_pictures_are_sent(folder: Path, monkeypatch: pytest
     assert ("snapshots", [0, 4, 6, 7]) in [(name, data.get("previews")) for name, data in found]
 
 
-def test_beside_many_pages_rows_wait_and_events_do_not(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beside_many_pages_rows_and_verdicts_wait_and_other_events_do_not(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(runs, "LONGEST_PAUSE_SEC", 1e9)
     monkeypatch.setattr(runs, "KEEP_ALIVE_SEC", 0.05)
 
     def during(number: int) -> None:
         if number in (0, 1):
             add_rows(folder / "one", 6 + number, 1)
-        elif number == 2:
+        elif number in (2, 3):
+            event = ({"event": "health", "verdict": "grainy"}, {"event": "rollback"})[number - 2]
             with open(folder / "one" / "log.jsonl", "a") as file:
-                file.write('{"event": "rollback", "iteration": 7, "kimg": 0.7, "message": "not finite"}\n')
+                file.write(json.dumps({**event, "iteration": 7, "kimg": 0.7}) + "\n")
 
     found = following(folder, during, monkeypatch, others=10**13)
-    assert [name for name, _ in found] == ["state", "here", "here", "rows", "events"]
-    assert [row["iteration"] for row in found[3][1]["rows"]] == [6, 7]
+    assert [name for name, _ in found] == ["state", "here", "here", "here", "rows", "events"]
+    assert [row["iteration"] for row in found[4][1]["rows"]] == [6, 7]
 
 
 def test_a_run_that_is_deleted_while_it_is_watched_ends_the_stream(

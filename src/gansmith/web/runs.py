@@ -34,7 +34,7 @@ from gansmith.web.run_log import RECENT, Row, RunLog
 from gansmith.web.sse import HERE, KEEP_ALIVE_SEC, MEDIA_TYPE, sse
 from gansmith.web.state import State
 
-POLL_SEC = 1.0
+POLL_SEC = 1.0  # between two looks of a stream at the files of its run; with over 8 streams up to 4 times as long
 PAUSE_SEC, LONGEST_PAUSE_SEC = 1.5, 30.0  # between messages of rows and pictures: for each open stream, and at most
 MOST_STREAMS = 128
 MOST_READERS = 16  # runs whose rows are in memory
@@ -315,8 +315,8 @@ class Watch:
     async def follow(self, name: str) -> AsyncIterator[str]:
         """Yield the server-sent events of a run until it is gone.
 
-        What happens to it is told at once. Rows, speed and pictures wait longer, the more streams are open: each page
-        that draws them takes time from the training on its machine.
+        What happens to it is told at once. Rows, speed, verdicts and pictures wait longer, the more streams are open:
+        each page that draws them takes time from the training on its machine.
         """
         reader = self.reader(name)
         summary: dict[str, Any] = {}
@@ -331,7 +331,8 @@ class Watch:
                     yield sse("gone", {"message": reader.problem})
                     return
                 before, failure = happened, self.control.failure(reader.path)
-                happened = (failure, reader.status, reader.log.event_count, len(reader.milestones))
+                events = [event for event in reader.log.events if event["event"] != "health"]
+                happened = (failure, reader.status, events[-1:], len(reader.milestones))
                 last, turn = turn, int(time.monotonic() / min(LONGEST_PAUSE_SEC, self.streams * PAUSE_SEC))
                 out = []
                 if happened != before or turn != last:
@@ -348,7 +349,7 @@ class Watch:
                 elif time.monotonic() - spoke > KEEP_ALIVE_SEC:
                     spoke = time.monotonic()
                     yield HERE
-                await asyncio.sleep(POLL_SEC)
+                await asyncio.sleep(POLL_SEC * min(4, max(1, self.streams / 8)))
         finally:
             self.streams -= 1
 
