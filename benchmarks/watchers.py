@@ -3,7 +3,9 @@
 python benchmarks/watchers.py --rounds 30 --seconds 10 [--browsers]
 
 The runs and the server stay up; a round is four blocks, the pages there in the second and third or in the first and
-last, so that a drift of the machine counts for neither side. On a machine with other work short blocks say more.
+last, so that a drift of the machine counts for neither side. On a machine with other work short blocks say more. The
+iterations a second are the product of the two other ratios: of the CPU time that training gets, and of what it does
+with a second of it. The first hardly depends on what other machines do on the same processor.
 Without ``--browsers`` a page is what it asks of the server: the event streams of both runs, rows, snapshots, each new
 picture. With it pages are windows of Chromium on this machine, which compute and draw on the same cores; the ratio by
 CPU time tells what is left of the difference if browsers run elsewhere.
@@ -136,6 +138,7 @@ class Block(NamedTuple):
 
     per_second: float
     per_cpu_second: float
+    cpu_share: float
     server: float
     pages: float
 
@@ -151,9 +154,12 @@ def measure(runs: dict[Path, int], server: int, pages: int, settle: float, secon
     passed = time.monotonic() - began
     pairs = list(zip(before, after, strict=True))
     done = [end.iteration - start.iteration for start, end in pairs]
+    used = [end.cpu - start.cpu for start, end in pairs]
+    took = [end.at - start.at for start, end in pairs]
     return Block(
-        sum(count / (end.at - start.at) for count, (start, end) in zip(done, pairs, strict=True)),
-        sum(done) / sum(end.cpu - start.cpu for start, end in pairs),
+        sum(count / seconds for count, seconds in zip(done, took, strict=True)),
+        sum(done) / sum(used),
+        sum(cpu / seconds for cpu, seconds in zip(used, took, strict=True)),
         (cpu_seconds(server) - before_cpu[0]) / passed,
         (cpu_seconds(pages) - before_cpu[1]) / passed,
     )
@@ -175,9 +181,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="of each block")
     parser.add_argument("--watchers", type=int, default=10)
     parser.add_argument("--browsers", action="store_true")
+    parser.add_argument("--toys", action="store_true", help="runs of points in the plane, 50 times as many pictures")
     given = parser.parse_args()
-    words = ("train", "ring-8", "--recipe", "toy", "--kimg", "100000", "log_rows=20000", "previews=2000")
-    ratios: list[tuple[float, float]] = []
+    words = ("train", "fashion-sample", "--recipe", "compact", "--kimg", "4000", "log_rows=2000", "previews=100")
+    if given.toys:
+        words = ("train", "ring-8", "--recipe", "toy", "--kimg", "100000", "log_rows=20000", "previews=2000")
+    ratios: list[list[float]] = []
     with tempfile.TemporaryDirectory() as place, ExitStack() as stack, socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -209,15 +218,17 @@ def main() -> None:
                 found.append((watched, block))
                 print(
                     f"{given.watchers if watched else 0:2} pages: {block.per_second:.1f} iterations/s, "
-                    f"{block.per_cpu_second:.1f} a CPU second; "
+                    f"{block.per_cpu_second:.1f} a CPU second, {block.cpu_share:.3f} CPU seconds a second; "
                     f"server {block.server:.2%} of a core, pages {block.pages:.1%}; load {os.getloadavg()[0]:.1f}",
                     flush=True,
                 )
             for pair in (found[:2], found[2:]):
                 those, alone = dict(pair)[True], dict(pair)[False]
-                ratios.append((those.per_second / alone.per_second, those.per_cpu_second / alone.per_cpu_second))
-    print(f"watched / alone, {len(ratios)} pairs: {spread([wall for wall, _ in ratios])} by the clock")
-    print(f"{spread([cpu for _, cpu in ratios])} by the CPU time of training")
+                ratios.append([watched / unwatched for watched, unwatched in zip(those[:3], alone[:3], strict=True)])
+    names = ("iterations a second", "iterations a CPU second of training", "CPU seconds of training a second")
+    print(f"watched / alone, {len(ratios)} pairs")
+    for name, found_ratios in zip(names, zip(*ratios, strict=True), strict=True):
+        print(f"{name}: {spread(list(found_ratios))}")
 
 
 if __name__ == "__main__":
