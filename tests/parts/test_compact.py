@@ -28,7 +28,7 @@ def sides_with(network: nn.Module, kind: type, *inputs: torch.Tensor) -> list[tu
         (28, 16, [(8, 7), (4, 14)]),
         (64, 8, [(32, 4), (16, 8)]),
         (64, 4, [(32, 4)]),
-        (64, 2, []),
+        (64, 2, [(32, 4)]),  # the smallest map always has them
     ],
 )
 def test_blocks_are_where_maps_are_small(side, block_px, expected):
@@ -36,6 +36,15 @@ def test_blocks_are_where_maps_are_small(side, block_px, expected):
     twice = [each for each in expected for _ in range(2)]
     assert sides_with(config.generator(spec), GeneratorBlock, torch.randn(2, 5)) == twice
     assert sides_with(config.discriminator(spec), DiscriminatorBlock, torch.randn(2, 3, side, side)) == twice[::-1]
+
+
+@pytest.mark.parametrize(("sides", "smallest"), [((56, 72), (7, 9)), ((32, 128), (4, 16))])
+def test_smallest_maps_of_more_than_8_px_have_blocks(sides, smallest):
+    spec = ImageSpec(*sides, 4, latent_dim=5)
+    generator, discriminator = SMALL.generator(spec), SMALL.discriminator(spec)
+    assert generator.start[1:] == smallest
+    assert sides_with(generator, GeneratorBlock, torch.randn(2, 5)) == [(16, smallest[0])] * 2
+    assert sides_with(discriminator, DiscriminatorBlock, torch.randn(2, 4, *sides)) == [(16, smallest[0])] * 2
 
 
 def test_an_image_is_a_quarter_of_the_sum_over_all_sizes():

@@ -103,8 +103,9 @@ def test_fix_up_and_spectral_norm_do_not_go_together(refused):
         R3GAN(spectral_norm=True).generator(SPEC)
 
 
-def test_doubling_is_bilinear():
-    maps = drawn(2, 3, 5, 7)
+@pytest.mark.parametrize("channels", [3, 16])  # images, and feature maps
+def test_doubling_is_bilinear(channels):
+    maps = drawn(2, channels, 5, 7)
     expected = F.interpolate(maps, scale_factor=2, mode="bilinear", align_corners=False)
     torch.testing.assert_close(Double()(maps), expected)
 
@@ -119,8 +120,8 @@ def test_halving_is_the_filter_1331():
 
 @pytest.mark.slow
 def test_resampling_can_be_differentiated_twice():
-    maps = drawn(1, 2, 4, 6).double().requires_grad_()
-    for module in (Double(), Halve()):
+    few, many = drawn(1, 2, 4, 6).double().requires_grad_(), drawn(1, 9, 2, 2).double().requires_grad_()
+    for module, maps in ((Double(), few), (Double(), many), (Halve(), few)):
         assert torch.autograd.gradgradcheck(lambda x, module=module: module(x).square(), maps)
 
 

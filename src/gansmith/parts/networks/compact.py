@@ -45,7 +45,7 @@ class Compact(Network):
     base_channels: int = Field(16, ge=1, le=1024, description="channels at half the image's side; doubled as it halves")
     max_channels: int = Field(256, ge=1, le=4096, description="most channels of any layer")
     blocks: int = Field(1, ge=0, le=64, description="residual blocks at each small size")
-    block_px: int = Field(8, ge=1, le=1024, description="largest map that has residual blocks, px")
+    block_px: int = Field(8, ge=1, le=1024, description="largest map with residual blocks, px; the smallest has them")
     norm: Literal["batch", "none"] = "batch"
     end_norm: bool = Field(
         False, description="a norm with initial gain 0 at the end of G's blocks: more variety above 28 px"
@@ -65,7 +65,7 @@ class Compact(Network):
         stages, heads = list[nn.Module](), list[nn.Module]()
         for index, width in enumerate(widths):
             larger = [StridedConvTranspose2d(widths[index - 1], width, bias=self.norm == "none")] if index else []
-            blocks = self._blocks(max(rows, columns) * 2**index)
+            blocks = self._blocks(max(rows, columns), 2**index)
             inside = [GeneratorBlock(width, self.norm, end_norm=self.end_norm) for _ in range(blocks)]
             stages.append(nn.Sequential(*larger, *inside, *normed(self.norm, width), nn.ReLU(inplace=True)))
             heads.append(StridedConvTranspose2d(width, spec.channels, bias=True))
@@ -86,11 +86,11 @@ class Compact(Network):
             layers.append(LocalDetail(VISIBLE * (1 if self.value_range == "unit" else 2)))
         first = spec.channels + self.detail
         for index, (before, after) in enumerate(zip([first, *widths], widths, strict=False)):
-            side = max(rows, columns) * 2 ** (doublings - 1 - index)
+            blocks = self._blocks(max(rows, columns), 2 ** (doublings - 1 - index))
             norm = self.norm if index else "none"
             layers += [StridedConv2d(before, after, bias=norm == "none"), *normed(norm, after)]
             layers.append(nn.LeakyReLU(self.leak, inplace=True))
-            layers += [DiscriminatorBlock(after, self.norm, self.leak) for _ in range(self._blocks(side))]
+            layers += [DiscriminatorBlock(after, self.norm, self.leak) for _ in range(blocks)]
         width = widths[-1] * rows * columns
         return finish(CompactDiscriminator(nn.Sequential(*layers), width, spec.num_classes), self)
 
@@ -98,8 +98,9 @@ class Compact(Network):
         """Return the channels at each size, from half the image's side down."""
         return [min(self.base_channels * 2**index, self.max_channels) for index in range(doublings)]
 
-    def _blocks(self, side: int) -> int:
-        return self.blocks if side <= self.block_px else 0
+    def _blocks(self, smallest: int, factor: int) -> int:
+        """Return how many blocks a map has whose longer side is so many times that of the smallest map."""
+        return self.blocks if factor == 1 or smallest * factor <= self.block_px else 0
 
 
 class SumOfImages(nn.Module):

@@ -23,6 +23,7 @@ from gansmith.parts.networks.base import (
 )
 
 LEAK = 0.2
+FEW_CHANNELS = 8  # images have no more; feature maps have many
 EXPANSION = 2  # channels inside a block, divided by its input channels
 LABEL_DIM = 64  # numbers that a label is embedded in for G
 FULL_WIDTH_PX = 32  # maps up to this side have max_channels
@@ -148,12 +149,20 @@ class ScaledMap(nn.Module):
 class Double(nn.Module):
     """Bilinear doubling: zeros between the pixels, then the filter [1, 3, 3, 1] / 4 = [1, 1] * [1, 2, 1] / 4 each way.
 
-    It averages 2 x 2 pixels of the nearest-neighbour enlargement: the gradients are then the same in every run on every
-    device.
+    It averages 2 x 2 pixels of the nearest-neighbour enlargement, or for images adds shifted slices: the gradients are
+    then the same in every run on every device.
     """
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return (N, C, 2h, 2w)."""
+        if maps.shape[1] <= FEW_CHANNELS:  # averages take five times as long there: docs/performance.md
+            for side in (2, 3):
+                rest = maps.shape[side] - 1
+                before = torch.cat([maps.narrow(side, 0, 1), maps.narrow(side, 0, rest)], side)
+                after = torch.cat([maps.narrow(side, 1, rest), maps.narrow(side, rest, 1)], side)
+                pair = [torch.lerp(maps, before, 0.25), torch.lerp(maps, after, 0.25)]
+                maps = torch.stack(pair, side + 1).flatten(side, side + 1)
+            return maps
         maps = F.interpolate(maps, scale_factor=2.0)
         return F.avg_pool2d(F.avg_pool2d(maps, 2, 1, 1, count_include_pad=False), 2, 1)
 
