@@ -114,6 +114,21 @@ def test_decoders_that_get_no_memory_call_no_file_damaged(monkeypatch, text):
     assert caught.value.code == "machine.no_memory"
 
 
+def test_a_webp_that_gets_no_memory_has_no_damaged_header(monkeypatch):
+    def fail(*args, **options):
+        raise OSError("could not create decoder object")
+
+    def no_room(size, kind):
+        if size >= 4 * 2 * 64 * 64:  # two images
+            raise MemoryError
+
+    monkeypatch.setattr(images.Image, "open", fail)
+    monkeypatch.setattr(images.np, "empty", no_room)
+    with pytest.raises(DataError) as caught:
+        decode_image(encoded(PICTURE, "WEBP"))
+    assert caught.value.code == "machine.no_memory"
+
+
 @pytest.mark.parametrize("kind", ["PPM", "AVIF"])
 def test_more_formats(kind):
     if kind == "AVIF" and ".avif" not in images.image_endings():

@@ -4,6 +4,7 @@
 
 import io
 import logging
+import math
 import re
 import warnings
 from collections.abc import Iterator
@@ -251,7 +252,7 @@ def open_image(data: bytes, limit: int = PIXEL_LIMIT, *, shrink: bool = False) -
     except MemoryError as problem:
         raise no_memory("an image") from problem
     except Exception as problem:  # decoders raise many error types on damaged files
-        if lacks_memory(problem):
+        if lacks_memory(problem, 3 * math.prod(shape or (0,))):
             raise no_memory("an image") from problem
         raise ImageError("image.damaged", f"damaged header ({problem})") from problem
     _refuse_large(image.width, image.height, limit, factor=64 if shrink and image.format in JPEGS else 1)
