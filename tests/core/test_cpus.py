@@ -74,10 +74,24 @@ def test_limit_of_the_process(groups, monkeypatch):
     import resource
 
     groups("0::/\n", {})
+    monkeypatch.setattr(cpus, "STATM", cpus.OWN)  # without numbers
     limits = {resource.RLIMIT_AS: (700 << 20, -1), resource.RLIMIT_DATA: (resource.RLIM_INFINITY, -1)}
     monkeypatch.setattr(resource, "getrlimit", limits.__getitem__)
     assert memory_limits() == [700 << 20]
     assert runtime.installed_memory_mb(torch.device("cpu")) == 700
+
+
+def test_a_limit_of_addresses_without_what_is_mapped_but_empty(groups, monkeypatch, tmp_path):
+    import resource
+
+    groups("0::/\n", {})
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (6000 << 20, -1))
+    (tmp_path / "statm").write_text("1024000 128000 64000 0 0 256000 0\n")  # pages of 4 KB: 4000, 500, 250, 1000 MB
+    monkeypatch.setattr(cpus, "STATM", tmp_path / "statm")
+    monkeypatch.setattr(os, "sysconf", lambda _: 4096)
+    assert memory_limits() == [2500 << 20, 5250 << 20]
+    (tmp_path / "statm").unlink()
+    assert memory_limits() == [6000 << 20] * 2
 
 
 def test_affinity(groups, monkeypatch):

@@ -238,7 +238,14 @@ def test_an_encrypted_member_has_its_reason(tmp_path):
     path.write_bytes(data)
     (entry,) = open_data(path).summary.quarantine
     assert entry["file"] == "00.png"
-    assert "encrypted" in entry["reason"]
+    assert entry["reason"] == "encrypted: unpack the archive with its password, and pass the folder"
+
+
+@pytest.mark.parametrize(("content", "said"), [(b"7z\xbc\xaf", ".7z file"), (b"", "an empty file")])
+def test_a_file_with_another_ending_is_told_by_its_content(tmp_path, content, said):
+    (tmp_path / "set.001").write_bytes(content)
+    with pytest.raises(DataError, match=said):
+        open_data(tmp_path / "set.001")
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from PIL import Image
 from gansmith import api
 from gansmith.cli.options import data_overrides
 from gansmith.cli.train import translation_recipe
+from gansmith.core.errors import DataError
 from gansmith.core.noise import Noise
 from gansmith.data.base import DataOptions, DataSpec
 from gansmith.data.batches import BatchStream
@@ -121,8 +122,7 @@ def test_a_run_on_two_folders_resumes(apart, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("break_it", "code"),
     [
-        (lambda at: (at / "sources/03.bmp").unlink(), "data.without_partner"),
-        (lambda at: (at / "targets/03.png").unlink(), "data.without_partner"),
+        (lambda at: [path.unlink() for path in sorted((at / "sources").iterdir())[:7]], "data.without_partner"),
         (lambda at: save(at / "targets/03.jpg", picture(1, 16, 16)),
          "data.ambiguous_partner"),
         (lambda at: [save(at / f"targets/0{n}.png", picture(1, 16, 24)) for n in range(3)],
@@ -133,6 +133,33 @@ def test_pairs_that_do_not_match_are_named(refused, break_it, code, apart, tmp_p
     break_it(tmp_path)
     with refused(code, ["(?<=the full list is in ).*"]):
         open_data(apart, PAIRS)
+
+
+def test_images_without_a_partner_are_left_out_and_named(apart, tmp_path):
+    (tmp_path / "sources/03.bmp").unlink()
+    (tmp_path / "targets/04.png").unlink()
+    data = open_data(apart, PAIRS)
+    assert len(data) == 10
+    assert "1 image of sources without a partner left out: 04.bmp" in data.summary.notes
+    assert "1 image of targets without a partner left out: 03.png" in data.summary.notes
+    for number in (5, 6, 7, 8, 9):
+        (tmp_path / f"sources/0{number}.bmp").unlink()
+    with pytest.raises(DataError, match="to go on with 5 pairs: allow_left_out=true"):
+        open_data(apart, PAIRS)
+    assert len(open_data(apart, DataOptions(pairs=True, allow_left_out=True))) == 5
+
+
+@pytest.mark.parametrize("form", ["IMG_{:04d}_x4", "img{}", "{:02d}"])
+def test_partners_with_other_zeros_and_capitals(tmp_path, form):
+    for number in (3, 7, 12):
+        save(tmp_path / f"sources/{number}.bmp", picture(number, 16, 16))
+        save(tmp_path / f"targets/{form.format(number)}.png", picture(number + 1, 16, 16))
+    assert len(open_data(f"pairs:{tmp_path}/sources::{tmp_path}/targets", PAIRS)) == 3
+
+
+def test_one_folder_as_both_sides(refused, apart, tmp_path):
+    with refused("data.same_folder"):
+        open_data(f"pairs:{tmp_path}/sources::{tmp_path}/sources/", PAIRS)
 
 
 def test_a_folder_of_several_sizes_beside_the_targets_says_which_to_pass(refused, tmp_path):

@@ -94,6 +94,41 @@ def test_no_memory_says_nothing_about_the_file(refused, monkeypatch, name):
     assert isinstance(caught.value, DataError)
 
 
+@pytest.mark.parametrize("text", ["out of memory error when reading image file", "broken data stream"])
+def test_decoders_that_get_no_memory_call_no_file_damaged(monkeypatch, text):
+    """Under ulimit -v many of them say that the file is damaged."""
+
+    def fail(*args, **options):
+        raise OSError(text)
+
+    def no_room(*args, **options):
+        raise MemoryError
+
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", fail)
+    if "memory" not in text:
+        with pytest.raises(ImageError, match="truncated or damaged"):
+            decode_image(encoded(PICTURE, "BMP"))
+        monkeypatch.setattr(images.np, "empty", no_room)
+    with pytest.raises(DataError) as caught:
+        decode_image(encoded(PICTURE, "BMP"))
+    assert caught.value.code == "machine.no_memory"
+
+
+def test_a_webp_that_gets_no_memory_has_no_damaged_header(monkeypatch):
+    def fail(*args, **options):
+        raise OSError("could not create decoder object")
+
+    def no_room(size, kind):
+        if size >= 4 * 2 * 64 * 64:  # two images
+            raise MemoryError
+
+    monkeypatch.setattr(images.Image, "open", fail)
+    monkeypatch.setattr(images.np, "empty", no_room)
+    with pytest.raises(DataError) as caught:
+        decode_image(encoded(PICTURE, "WEBP"))
+    assert caught.value.code == "machine.no_memory"
+
+
 @pytest.mark.parametrize("kind", ["PPM", "AVIF"])
 def test_more_formats(kind):
     if kind == "AVIF" and ".avif" not in images.image_endings():

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gansmith.core import atomic_files
-from gansmith.core.errors import CheckpointError, GansmithWarning
+from gansmith.core.errors import CheckpointError, GansmithError, GansmithWarning
 from gansmith.runs.folder import RECORD, RunFolder, make_next_folder, remove_leftovers
 from gansmith.runs.length import RunLength
 from gansmith.runs.log import append_row, read_rows
@@ -31,6 +31,19 @@ def test_a_new_folder(tmp_path):
     assert run.checkpoints.is_dir()
     (tmp_path / "empty").mkdir()
     assert RunFolder.create(tmp_path / "empty").samples.is_dir()
+
+
+def test_a_folder_in_which_a_run_has_just_begun(tmp_path):
+    """Two commands with one --out: the second must not advise to remove what the first one writes."""
+    run = RunFolder.create(tmp_path / "a")
+    run.lock()
+    with pytest.raises(GansmithError) as caught:
+        RunFolder.check_free(run.path)
+    assert caught.value.code == "run.locked"
+    run.unlock()
+    with pytest.raises(GansmithError) as caught:
+        RunFolder.check_free(run.path)
+    assert caught.value.code == "run.folder_not_empty"
 
 
 def test_a_folder_that_exists(refused, tmp_path):

@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import re
 import shutil
 import sys
 import time
@@ -45,13 +46,14 @@ from gansmith.cli import (
 )
 from gansmith.cli.options import ENDED_BY_VERDICT, PAUSED, USER_ERROR, flag
 from gansmith.cli.text import json_text
-from gansmith.core.errors import GansmithError, GansmithWarning, StoppedError
+from gansmith.core.errors import GansmithError, GansmithWarning, StoppedError, reason_of
 from gansmith.core.events import say
 from gansmith.core.launched import rank_and_size
 from gansmith.core.signals import removing_half_files
 from gansmith.core.version import __version__
 
 MAIN_FIRST_SEC = 3.0  # that another process waits with its error
+NO_MEMORY = re.compile("failed to map segment|cannot allocate memory", re.IGNORECASE)  # of the loader and of the system
 NARROW = 60  # columns; with fewer, rich's tables cut words
 TRAIN, LOOK, USE, SHIP = "Train", "Look at runs", "Use a model", "Ship a model"
 EVALUATE, DATA, MACHINE = "Evaluate a model", "Data", "Machine"
@@ -231,6 +233,14 @@ def _run(words: list[str]) -> None:
             "machine.torch_missing",
             "this needs torch, which is not installed\n  pip install torch"
             "\n  without it: sample, interpolate, arithmetic, translate and upscale, with an .onnx file",
+        ) from problem
+    except (MemoryError, ImportError, OSError) as problem:
+        if not (isinstance(problem, MemoryError) or NO_MEMORY.search(str(problem))):
+            raise
+        raise GansmithError(
+            "machine.no_memory",
+            f"memory ran out: {reason_of(problem)}"
+            "\n  free memory, or raise the limit (ulimit -v); the libraries alone take about 5 GB of addresses",
         ) from problem
 
 

@@ -270,10 +270,11 @@ def refuse_many_bad(source: Source, listing: Listing, problems: Sequence[str]) -
 
 def _cannot_write(problem: OSError | DiskFullError) -> DataError:
     full = is_disk_full(problem) and not is_file_limit(problem)
+    advice = "with room, or empty it with 'gansmith data clean'" if is_disk_full(problem) else "you may write to"
     return DataError(
         "data.cache_full" if full else "data.cache_not_writable",
         f"the cache {cache_folder()} {'is full' if full else 'cannot be written'}: {problem}"
-        "\n  set GANSMITH_CACHE to a folder with room, or empty it with 'gansmith data clean'",
+        f"\n  set GANSMITH_CACHE to a folder {advice}",
     )
 
 

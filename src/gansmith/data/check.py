@@ -57,19 +57,26 @@ class CheckReport(ShownAsLines):
         if self.classes and min(self.classes.values()) * 2 < max(self.classes.values()):
             out.append("  unbalanced: the largest class has more than twice the images of the smallest")
         out += self.layout
-        out.append("sizes (height x width): " + _most_common(self.sizes))
-        out.append("pixel modes: " + _most_common(self.modes))
-        out.append(f"corrupt: {counted(len(self.corrupt), 'file')}" if self.corrupt else "corrupt: none")
-        problems = by_reason((entry["file"], entry["reason"]) for entry in self.corrupt)
-        out += _first_of([f"  {text}" for text in problems])
-        copies = sum(len(group) - 1 for group in self.duplicates)
-        out.append(f"exact duplicates (same decoded pixels): {_grouped(copies, self.duplicates)}")
-        out += _named(self.duplicates, " = ")
-        out += self._near_lines() + self._mirror_lines() + list(self.notes)
+        out.append(f"sizes (height x width): {_most_common(self.sizes)}; pixel modes: {_most_common(self.modes)}")
+        if not (self.corrupt or self.duplicates or self.near_duplicates or self.near_duplicates is None):
+            out.append("corrupt: none; exact duplicates: none; near duplicates: none")
+        else:
+            out += self._corrupt_lines() + self._duplicate_lines() + self._near_lines()
+        out += self._mirror_lines() + list(self.notes)
         if self.refused:
             return [*out, *f"training would refuse: {self.refused}".split("\n")]
         shape = f"{self.inferred['height']} x {self.inferred['width']}, channels {self.inferred['channels']}"
         return [*out, f"training would use: {shape}"]
+
+    def _corrupt_lines(self) -> list[str]:
+        problems = by_reason((entry["file"], entry["reason"]) for entry in self.corrupt)
+        count = counted(len(self.corrupt), "file") if self.corrupt else "none"
+        return [f"corrupt: {count}", *_first_of([f"  {text}" for text in problems])]
+
+    def _duplicate_lines(self) -> list[str]:
+        copies = sum(len(group) - 1 for group in self.duplicates)
+        out = [f"exact duplicates (same decoded pixels): {_grouped(copies, self.duplicates)}"]
+        return out + _named(self.duplicates, " = ")
 
     def _near_lines(self) -> list[str]:
         if self.near_duplicates is None:
@@ -83,7 +90,7 @@ class CheckReport(ShownAsLines):
         if not self.mirror:
             return [f"mirroring: not tested; the test needs {FEWEST_FOR_MIRROR} images of one class"]
         if not wrong:
-            return ["mirroring: the pixels show nothing against mirror=true (text within photos is not detected)"]
+            return ["mirroring: nothing against mirror=true (text in photos is not detected)"]
         found = _most_common({name or "all": f"{share:.0%}" for name, share in wrong.items()})
         where = f" in {len(wrong)} of {len(self.mirror)} classes" if self.classes else ""
         return [f"mirroring: avoid mirror=true: mirror images are unlike the data{where} ({found})"]

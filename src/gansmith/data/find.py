@@ -10,7 +10,14 @@ from gansmith.data.base import Source
 from gansmith.data.datasets.base import data_sets, named_set
 from gansmith.data.sources.arrays import array_alone_in, array_file
 from gansmith.data.sources.domains import DOMAINS_PREFIX, Domains, TwoDomains
-from gansmith.data.sources.folders_archives import TAR_SUFFIXES, FolderSource, OneFileSource, TarSource, ZipSource
+from gansmith.data.sources.folders_archives import (
+    TAR_SUFFIXES,
+    FolderSource,
+    OneFileSource,
+    TarSource,
+    ZipSource,
+    other_archive,
+)
 from gansmith.data.sources.hub import HUB_PREFIX, HubSource
 from gansmith.data.sources.idx_files import is_idx
 from gansmith.data.sources.layouts import help_for
@@ -88,6 +95,8 @@ def find_source(source: DataName | Source, root: Path | None = None) -> Source:
         return array_file(path)
     if is_image_file(path):
         return OneFileSource(path)
+    if kind := other_archive(path):  # without an ending, or with another one
+        raise DataError("data.other_archive", f"'{escaped(source)}' is {kind[0]}\n  {kind[1]}")
     raise DataError(
         "data.unknown_format",
         f"'{escaped(source)}' has a format that gansmith does not read"

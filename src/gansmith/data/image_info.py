@@ -198,7 +198,8 @@ def _deep_info(
     height, width, bands = array.shape
     file = None if isinstance(payload, np.ndarray) else file_and_frame(payload)[0]
     boxes = halves_of((width, height), pairs)
-    mode = {1: str(array.dtype)}.get(bands, f"{array.dtype} x {bands}") if deep else info.mode
+    kind = str(array.dtype.newbyteorder("="))
+    mode = {1: kind}.get(bands, f"{kind} x {bands}") if deep else info.mode
     names = band_names(file) if deep and file is not None else ()
     is_whole = array.dtype.kind == "u"
     colours = bands in (1, 3) or (bands == 4 and (not deep or (file is not None and has_alpha(file))))
@@ -210,7 +211,7 @@ def _deep_info(
         gray=bands < 3 or (bands in MODES and bool((array[..., :3] == array[..., :1]).all())),
         transparent=colours and bands == 4 and is_whole and bool((array[..., 3] < np.iinfo(array.dtype).max).any()),
         signature=_signature_of_values(array) if sign else None,
-        kind=str(array.dtype.newbyteorder("=")),
+        kind=kind,
         bands=bands,
         deep=deep,
         colours=colours,

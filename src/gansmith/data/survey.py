@@ -56,7 +56,9 @@ def reading(source: Source) -> Iterator[None]:
     try:
         with quiet_readers():
             yield
-    except MemoryError as problem:
+    except (MemoryError, RuntimeError) as problem:
+        if not isinstance(problem, MemoryError) and "start new thread" not in str(problem):
+            raise
         raise no_memory(f"the images of '{source.location}'") from problem
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gansmith.imaging.images import PIXEL_LIMIT, TIFF_STARTS, ImageError, open_image
+from gansmith.imaging.images import PIXEL_LIMIT, TIFF_STARTS, ImageError, lacks_memory, open_image
 from gansmith.imaging.values import MOST_BANDS
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
@@ -88,14 +88,18 @@ def read_values(data: bytes, opened: Image.Image | None, limit: int = PIXEL_LIMI
     except MemoryError:
         raise
     except Exception as problem:  # decoders raise many error types on damaged files
+        if lacks_memory(problem, 0 if opened is None else opened.width * opened.height):
+            raise MemoryError from problem
         raise ImageError("image.damaged", f"truncated or damaged ({problem})") from problem
     return checked(values)
 
 
 def checked(values: np.ndarray) -> np.ndarray:
-    """Return values (H, W, C); ImageError for a type that is no number, NaN, infinity, and too many bands."""
+    """Return values (H, W, C); ImageError for a type that is no number, NaN, infinity, no values, and many bands."""
     if values.dtype.kind not in "uifb":
         raise ImageError("image.unreadable_array", f"values of type {values.dtype}, not numbers")
+    if not values.size:
+        raise ImageError("image.array_shape", f"no values: an array of shape {values.shape}")
     if values.shape[2] > MOST_BANDS:
         raise ImageError(
             "image.array_shape",

@@ -4,6 +4,8 @@
 
 import io
 import logging
+import math
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -40,6 +42,7 @@ TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 LIBRARIES = ("PIL", "tifffile", "pydicom", "nibabel")  # that read images
 LOGGERS = ("PIL.TiffImagePlugin", "tifffile", "pydicom", "nibabel.global")  # theirs
 PIXEL_LIMIT = 40_000_000
+NO_MEMORY = re.compile("out of memory|not enough memory|cannot allocate|failed to allocate", re.IGNORECASE)
 STARTS = range(3, 9)  # shorter sides of the smallest feature maps, px
 LONGEST_PROPORTION = 16  # of the longer side to the shorter one
 LARGEST_SIDE = 1024  # px
@@ -57,7 +60,7 @@ class ImageError(DataError):
 @cache
 def image_formats() -> dict[str, tuple[str, ...]]:
     """Return the endings of each format that can be read here; the ones that are always there are under ""."""
-    found: dict[str, tuple[str, ...]] = {"": ENDINGS}
+    found: dict[str, tuple[str, ...]] = {"": (*ENDINGS, ".mpo")}  # MPO: a JPEG of phones, with a second picture
     found["ICO"] = (".ico",)
     if features.check("jpg_2000"):
         found["JPEG2000"] = (".jp2", ".j2k", ".jpx", ".jpf", ".j2c")
@@ -249,6 +252,8 @@ def open_image(data: bytes, limit: int = PIXEL_LIMIT, *, shrink: bool = False) -
     except MemoryError as problem:
         raise no_memory("an image") from problem
     except Exception as problem:  # decoders raise many error types on damaged files
+        if lacks_memory(problem, 3 * math.prod(shape or (0,))):
+            raise no_memory("an image") from problem
         raise ImageError("image.damaged", f"damaged header ({problem})") from problem
     _refuse_large(image.width, image.height, limit, factor=64 if shrink and image.format in JPEGS else 1)
     return image
@@ -344,7 +349,23 @@ def decode_image(
     except MemoryError as problem:
         raise no_memory(f"an image of {size}") from problem
     except Exception as problem:  # decoders raise many error types on damaged files
+        if lacks_memory(problem, image.width * image.height):
+            raise no_memory(f"an image of {size}") from problem
         raise ImageError("image.damaged", f"truncated or damaged ({problem})") from problem
+
+
+def lacks_memory(problem: BaseException, pixels: int = 0) -> bool:
+    """Say whether a decoder failed because memory ran out: it says so, or so many pixels more do not fit.
+
+    Many decoders call a file damaged when they get no memory.
+    """
+    if isinstance(problem, MemoryError) or NO_MEMORY.search(str(problem)):
+        return True
+    try:
+        np.empty(4 * pixels, np.uint8)
+    except MemoryError:
+        return True
+    return False
 
 
 def no_memory(what: str) -> DataError:
@@ -363,7 +384,9 @@ def _loaded(image: Image.Image, data: bytes, limit: int) -> Image.Image:
         image.load()
     except (MemoryError, ImageError):
         raise
-    except Exception:
+    except Exception as problem:
+        if lacks_memory(problem, image.width * image.height):
+            raise MemoryError from problem
         mended = with_jpeg_end(data, ("JPEG",)) or without_png_extras(data)
         if mended is None or mended == data:
             raise

@@ -42,7 +42,7 @@ from gansmith.runs.checkpoint import (
 from gansmith.runs.log import Row, best_snapshot, read_rows
 from gansmith.runs.record import RunRecord
 
-RECORD = "run.json"
+RECORD, LOCK = "run.json", ".lock"
 PREVIEW = re.compile(r"\d{9}-(ema|raw)\.png")
 
 
@@ -82,7 +82,7 @@ class RunFolder:
         self.samples = self.path / "samples"
         self.model = self.path / "model"
         self.report = self.path / "report.html"
-        self._lock = file_lock(self.path / ".lock")
+        self._lock = file_lock(self.path / LOCK)
         self._record: RunRecord | None = None
         self._warned = False
 
@@ -107,7 +107,7 @@ class RunFolder:
 
     @staticmethod
     def check_free(path: Path) -> None:
-        """Raise GansmithError if the path is taken (by a file, or a folder with contents) or not writable."""
+        """Raise GansmithError if the path is taken (by a file, another process, or contents) or not writable."""
         elsewhere = "choose another run folder: --out DIR"
         if not path.exists():
             above = next(each for each in path.absolute().parents if each.exists())
@@ -116,6 +116,11 @@ class RunFolder:
         elif not path.is_dir():
             raise GansmithError("run.file_in_the_way", f"'{path}' is a file\n  {elsewhere}")
         elif any(path.iterdir()):
+            if (path / LOCK).exists():
+                lock = file_lock(path / LOCK)
+                with suppress(OSError):  # a folder of another user
+                    take_lock(lock, path)  # a run that has just begun: nobody may remove it
+                release_lock(lock)
             begun = (path / RECORD).exists() and list_checkpoints(path / "checkpoints")
             go_on, other = f"continue the run: gansmith resume {path}", "remove it, or choose another folder: --out DIR"
             raise GansmithError(

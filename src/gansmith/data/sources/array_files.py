@@ -89,7 +89,8 @@ def images_in(content: Payload, name: str) -> np.ndarray:
     try:
         array = read_array(io.BytesIO(content), name, len(content))
     except DataError as problem:
-        raise ImageError("image.unreadable_array", str(problem).partition("\n")[0]) from problem
+        text = str(problem).partition("\n")[0].replace(f" in '{name}'", "")  # whoever reports it says the name
+        raise ImageError("image.unreadable_array", text) from problem
     if array.dtype.kind not in "uifb":
         raise ImageError("image.unreadable_array", f"array of type {array.dtype}, not of numbers")
     return _oriented(array)

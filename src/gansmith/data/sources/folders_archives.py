@@ -289,7 +289,7 @@ class _Archive(_WholeFile):
     def _damaged(self, problem: Exception) -> GansmithError:
         if isinstance(problem, FileNotFoundError):
             return DataError("data.not_found", f"archive '{self.location}' does not exist any more\n  bring it back")
-        if kind := _other_archive(self.path):
+        if kind := other_archive(self.path):
             return DataError("data.other_archive", f"archive '{self.location}' is {kind[0]}\n  {kind[1]}")
         return DataError(
             "data.damaged_archive",
@@ -298,7 +298,7 @@ class _Archive(_WholeFile):
         )
 
 
-def _other_archive(path: Path) -> tuple[str, str] | None:
+def other_archive(path: Path) -> tuple[str, str] | None:
     """Return what a file is that is no archive of the kind that its ending says, and the remedy; None if unknown."""
     try:
         with open_plain(path) as file:
@@ -309,6 +309,8 @@ def _other_archive(path: Path) -> tuple[str, str] | None:
         return "an HTML page: its download failed", "open the address in a browser, and download what it offers"
     if start.startswith(b"version https://git-lfs"):
         return "a pointer of Git LFS, not an archive", "run 'git lfs pull' in its repository"
+    if not start:
+        return "an empty file", "download or pack it again"
     is_tar = start[257:262] == b"ustar"
     endings = (end for first, end in ARCHIVE_STARTS if start.startswith(first))
     ending = ".tar" if is_tar else next(endings, "")
@@ -407,10 +409,12 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     """Return a member's bytes, no more than its header says; ImageError if it is damaged, longer or too large."""
     if member.file_size > MAX_FILE_BYTES:
         raise ImageError("image.too_large", _too_large(member.file_size))
+    if member.flag_bits & 1:
+        raise ImageError("image.unreadable", "encrypted: unpack the archive with its password, and pass the folder")
     try:
         if member.compress_type == DEFLATE64:
             return _read_deflate64(archive, member)
-        if member.compress_type == zipfile.ZIP_BZIP2 and not member.flag_bits & 1:
+        if member.compress_type == zipfile.ZIP_BZIP2:
             return _read_bzip2(archive, member)
         if member.compress_type == zipfile.ZIP_LZMA and _lzma_dictionary(archive, member) > MAX_DECODER_BYTES:
             raise ImageError("image.too_large", f"needs more than {MAX_DECODER_BYTES >> 20} MB to unpack")

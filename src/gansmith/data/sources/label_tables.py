@@ -17,6 +17,7 @@ from gansmith.core.errors import DataError, counted
 from gansmith.core.file_names import printable
 from gansmith.core.plain_files import parse_json
 from gansmith.data.base import Listing
+from gansmith.data.sources.measurements import are_measurements
 from gansmith.data.sources.zip_names import guessed_encoding
 from gansmith.imaging.images import image_endings
 
@@ -196,6 +197,8 @@ def no_classes(labels: Sequence[str]) -> str:
                 f"{len(values):,} different numbers from {low:g} to {high:g} for {count:,} images, which look like"
                 " measurements"
             )
+    elif are_measurements(values):
+        return f"{len(values):,} different measurements, such as {_cut(values[0])} and {_cut(values[-1])}"
     if len(values) > count / 2:
         return f"{len(values):,} different labels for {count:,} images, which look like names or captions"
     return ""
@@ -295,6 +298,12 @@ def _columns(sample: list[list[str]], names: _Names, table: LabelTable) -> tuple
         at = (_named_column(sample[0], name, table.where) for name in (file_column, label_column))
         return 1, next(at), next(at)
     width = max(map(len, sample))
+    if width == 1 and not table.where.endswith(".json"):
+        raise DataError(
+            "data.table_columns",
+            f"'{table.where}' has one column: {_cut(sample[0][0], 24)}, ..."
+            "\n  a table of labels needs a column of file names and a column of labels, with a comma or tab between",
+        )
     hits = [sum(len(row) > at and names.has(row[at]) for row in sample if len(row) > at) for at in range(width)]
     usual = [at for at, name in enumerate(head) if name in FILE_COLUMNS]
     if max(hits):
@@ -508,10 +517,15 @@ def _json_rows(text: io.TextIOWrapper) -> Iterator[list[str]]:
 
 
 def _json_lines(text: io.TextIOWrapper) -> Iterator[dict[Any, Any]]:
+    number = 0
     while line := text.readline(LONGEST_ROW):
+        number += 1
         if not line.strip():
             continue
-        value = parse_json(line)
+        try:
+            value = parse_json(line)
+        except ValueError as problem:
+            raise csv.Error(f"line {number:,} is no JSON: {_cut(line.strip(), 24)}") from problem
         if not isinstance(value, dict):
             raise csv.Error("a line is no JSON object")
         yield value

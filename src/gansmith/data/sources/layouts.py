@@ -4,7 +4,7 @@ import calendar
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import permutations
@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from gansmith.core.errors import DataError, counted
 from gansmith.core.file_names import escaped, path_of, printable
-from gansmith.core.plain_files import open_plain, parse_json
+from gansmith.core.plain_files import open_plain, parse_json, read_bytes
 from gansmith.data.base import DataOptions, Item, Listing, left_out_line
 from gansmith.data.sources.label_tables import (
     FEW_LABELS,
@@ -27,9 +27,10 @@ from gansmith.data.sources.label_tables import (
     spelled_alike,
     with_labels,
 )
+from gansmith.data.sources.measurements import are_measurements
 from gansmith.data.sources.options import FOLDER_LABELS, NO_LABELS
 from gansmith.data.sources.walk import BROKEN_LINK, LeftOut, ending_noun, ending_of, images_among, rubbish_noun
-from gansmith.imaging.images import ENDINGS
+from gansmith.imaging.images import ENDINGS, open_image
 
 TABLE = "labels.csv"
 AUTOMATIC_TABLES = (
@@ -45,13 +46,14 @@ MOST_LOOSE = 0.01  # share of images beside folders that are classes; more are n
 # Files of package managers, which quote names in which an image may be called too.
 NO_TABLES = frozenset({"package.json", "package-lock.json", "composer.json", "bower.json", "component.json"})
 FEWEST_TWINS, MOST_TWINS = 4, 4  # names with several images each, and images of a name
+NARROWEST_PAIR = 1.5  # width through height of two images side by side
 MOST_TEXTS = 10  # text files whose beginning is looked at
 READ_ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 STYLEGAN_FILE = "dataset.json"
 MAX_JSON_BYTES, MAX_JSON_LISTS = 64 * 10**6, 8 * 10**6  # of dataset.json; the lists of ImageNet are 1.3 million
 MAX_SIDECAR_BYTES = 10**6
-# Names of the parts of a set: train, train2017, training_set, images_train; val, test2017, test_set.
-_AROUND = (r"((images?|imgs?|data)[-_ ]?)?", r"([-_ ]?(set|images?|imgs?|data|split|\d{1,4}))?")
+# Names of the parts of a set: train, train2017, training_set, images_train, split=train; val, test2017, test_set.
+_AROUND = (r"((images?|imgs?|data)[-_ ]?|(split|subset|part)=)?", r"([-_ ]?(set|images?|imgs?|data|split|\d{1,4}))?")
 TRAIN = re.compile("(train|training|trn|train[-_ ]?val)".join(_AROUND), re.IGNORECASE)
 OTHER_SPLITS = re.compile(
     "(test|testing|tst|val|valid|validation|dev|eval|holdout|unlabell?ed)".join(_AROUND), re.IGNORECASE
@@ -70,6 +72,12 @@ LIKELY_SIDES = (
     ("photos", "sketches"), ("photo", "sketch"), ("leftimg8bit", "gtfine"), ("jpegimages", "segmentationclass"),
     ("jpegimages", "segmentationobject"),
     ("low", "normal"), ("sar", "optical"), ("img", "mask"), ("img", "gt"), ("images", "segmentation"),
+    ("rain", "clean"), ("rainy", "clean"), ("rainy", "gt"), ("hazy", "clean"), ("blurred", "sharp"),
+    ("blurry", "sharp"),
+    ("photo", "label"), ("photos", "labels"), ("image", "label"), ("img", "label"), ("lq", "hq"), ("lq", "gt"),
+    ("degraded", "clean"), ("lowres", "highres"), ("gray", "color"), ("grey", "colour"), ("gray", "rgb"),
+    ("rgb", "thermal"), ("visible", "infrared"), ("vis", "ir"), ("edges", "photos"), ("sketch", "photo"),
+    ("satellite", "map"), ("satellite", "maps"),
 )  # fmt: skip
 SIDE_WORDS = frozenset(word for pair in (*SIDES, *LIKELY_SIDES) for word in pair)
 SESSION = re.compile(
@@ -77,7 +85,7 @@ SESSION = re.compile(
     r"disk|roll|dcim|sub|subject|patient|pat|pt|person|user|participant|camera|cam|device|day|night|week|month|trial|case|slide|"
     r"site|scan|exp|experiment|recording|rec|flight|mission|tile|block|frame|frames|cv|worker|page|volume|vol|chapter|"
     r"section|series|ser|study|stu|visit|timepoint|plate|well|fov|replicate|rep|split|subset|iter|epoch|step|dsc|dscn|dscf|pxl|mvi)"
-    r"([-_ .]?\(?\d+\)?|[-_ .][a-z])|part[-_ .][a-z]{2}|new folder.*|\d{3}[a-z_]{5})", re.IGNORECASE
+    r"([-_ .=]?\(?\d+\)?|[-_ .=][a-z])|part[-_ .][a-z]{2}|new folder.*|\d{3}[a-z_]{5})", re.IGNORECASE
 )  # fmt: skip
 COMMON_START = re.compile(r".*[-_ .]")  # of the names of parts: HAM10000_images_part_1
 # X.mask, X_mask: the name of an image, and what a file beside it holds.
@@ -94,26 +102,10 @@ CALENDAR = (
     {month.lower() for names in (calendar.month_name, calendar.month_abbr) for month in names if month},
     {day.lower() for names in (calendar.day_name, calendar.day_abbr) for day in names if day},
 )
-# without going back: many digits would take exponential time
-DECIMALS = re.compile(r"([-+]?\d*+[.,]\d++[^\d]{0,4}+|[-+]?\d++[^\d.,]{0,3}+)++")
-WITH_UNIT = re.compile(
-    r"[-+]?\d+([.,]\d+)? ?(nm|um|µm|mm|cm|m|km|px|db|hz|khz|mhz|ghz|k|c|f|°c?|s|ms|sec|min|h|mg|g|kg|ml|l|v|mv|a|ma|w|"
-    r"kw|pa|kpa|bar|%|deg|x|pct|percent|lux|lx|rpm)", re.IGNORECASE
-)  # fmt: skip
 
 
 def _all_match(pattern: str | re.Pattern[str]) -> Callable[[Sequence[str]], bool]:
     return lambda names: all(re.fullmatch(pattern, name) for name in names)
-
-
-def _are_measurements(names: Sequence[str]) -> bool:
-    if all(WITH_UNIT.fullmatch(name) for name in names):
-        return len({re.sub(r"[-+\d., ]", "", name) for name in names}) == 1
-    signed = [name for name in names if re.fullmatch(r"[-+]\d+([.,]\d+)?", name)]
-    numbers = all(re.fullmatch(r"[-+]?\d+([.,]\d+)?", name) for name in names)
-    return (numbers and bool(signed)) or all(
-        DECIMALS.fullmatch(name) and re.search(r"\d[.,]\d|^[.,]\d", name) for name in names
-    )
 
 
 def _are_sessions(names: Sequence[str]) -> bool:
@@ -149,8 +141,8 @@ NOT_CLASSES = (
     ("dates", lambda names: any({name.lower() for name in names} <= each for each in CALENDAR)),
     ("formats or sizes of files", _all_match(FORMAT_OR_SIZE)),
     ("numbered parts", _all_match(r"0*\d{3,}")),
-    ("measurements", _are_measurements),
     ("sessions or parts", _are_sessions),
+    ("measurements", are_measurements),
     ("the first digits of hashes", _are_buckets),
 )
 # What helps with files that hold images in another form, by ending.
@@ -161,12 +153,14 @@ HELP = (
     ((".mp4", ".avi", ".mov", ".mkv", ".webm"), "make images of a video: ffmpeg -i VIDEO FRAMES/%06d.png"),
     ((".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz"), "pass one of the archives inside, after unpacking"),
     ((".npy", ".npz"), "put arrays into a folder of their own"),
+    ((".001", ".002", ".z01", ".z02"), "join the parts of the archive: cat X.0* > X; of .z01: zip -s 0 X.zip --out Y"),
     ((".rar", ".7z", ".gz", ".xz", ".bz2", ".zst", ".lz4", ".tar.zst"), "unpack them and pass the folder"),
     ((".parquet", ".arrow"), "pass .parquet files by themselves; a folder of a Hugging Face data set as hf:FOLDER"),
     ((".h5", ".hdf5", ".mat", ".nc", ".fits", ".fit", ".pt", ".pth", ".pkl", ".tfrecord", ".mdb", ".mgz", ".nrrd",
       ".mha", ".hdr", ".exr"), "save the images as .npy (numpy.save), in their units"),
     ((".svg", ".svgz", ".pdf", ".eps", ".ai"), "draw them as PNG first: rsvg-convert -h 64 X.svg -o X.png"),
-    ((".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".psd", ".xcf", ".tga", ".dds"),
+    ((".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".psd", ".xcf", ".tga", ".dds",
+      ".pcx", ".sgi", ".ras", ".xpm"),
      "convert them to PNG or TIFF, for example with ImageMagick: mogrify -format png FILES"),
 )  # fmt: skip
 # Endings of texts beside images: never a reason to stop.
@@ -426,7 +420,10 @@ def _start_of(stem: str) -> str:
 
 
 def sides_of(folder: Path) -> tuple[Path, Path] | None:
-    """Return the folders of sources and targets in a folder that has both, for --pairs; None for other folders."""
+    """Return the folders of sources and targets in a folder that has both, for --pairs; None for other folders.
+
+    DataError for two folders with the same file names, which do not say what they are.
+    """
     if not folder.is_dir():
         return None
     below = {
@@ -444,7 +441,26 @@ def sides_of(folder: Path) -> tuple[Path, Path] | None:
     train = next((entry for name, entry in below.items() if TRAIN.fullmatch(name)), None)
     if train is not None or len(below) == 1:
         return sides_of(train or next(iter(below.values())))
+    if len(below) == 2 and _share_names(*stems.values()) and _are_single(below.values()):
+        first, second = (f"'{escaped(entry)}'" for entry in below.values())
+        raise DataError(
+            "data.unnamed_sides",
+            f"'{escaped(folder)}' holds {_list(sorted(below))} with the same file names: which are the sources?"
+            f"\n  pass the sources first: gansmith train {first} {second} --pairs",
+        )
     return None
+
+
+def _are_single(folders: Iterable[Path]) -> bool:
+    """Say whether folders have a few images of the same names which are too narrow to show a pair side by side."""
+    files = [sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS) for folder in folders]
+    if min(map(len, files)) < FEWEST_TWINS:
+        return False
+    try:
+        first = open_image(read_bytes(files[0][0]))
+    except (OSError, DataError):
+        return False
+    return first.width < NARROWEST_PAIR * first.height
 
 
 def _train_below(folder: Path) -> Path:
@@ -471,6 +487,8 @@ def _by_folders(listing: Listing, images: list[_Image], notes: list[str], *, is_
         if not reason and len(tops) > max(FEW_LABELS, len(images) / 2):
             reason = f"{len(tops):,} folders ({_list(tops)}) for {counted(len(images), 'image')}"
         reason += "; labels=folders takes them as classes" if reason else ""
+    if is_asked and len(tops) < 2:
+        reason = "labels=folders needs at least two sub-folders of images"
     if reason:
         notes.append(f"no labels: {reason}")
     if reason or len(tops) < 2:

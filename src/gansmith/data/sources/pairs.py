@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -44,17 +45,24 @@ class FolderPairs:
     items_per_job = 8
 
     def __init__(self, sources: Path, targets: Path) -> None:
-        """Raise DataError for a path that is not a folder."""
+        """Raise DataError for a path that is not a folder, and for one folder as both sides."""
         paths = (path_of(sources), path_of(targets))
         for path in paths:
             if not path.is_dir():
                 raise DataError(
                     "data.not_a_folder",
-                    f"'{escaped(path)}' is not a folder\n  pass two folders of images with the same names",
+                    f"'{escaped(path)}' is not a folder"
+                    "\n  pass two folders of images with the same names; unpack archives",
                 )
+        if paths[0].resolve() == paths[1].resolve():
+            raise DataError(
+                "data.same_folder",
+                f"sources and targets are the same folder, '{escaped(paths[0])}'\n  pass two folders: SOURCES TARGETS",
+            )
         self._sides: list[FolderSource] = [FolderSource(path) for path in paths]
         self._target_first = False
         self._limit = PIXEL_LIMIT
+        self._allow_left_out = False
         self.location = PAIRS_PREFIX + BETWEEN.join(side.location for side in self._sides)
         self.name = "-to-".join(side.name for side in self._sides)
 
@@ -75,6 +83,7 @@ class FolderPairs:
         other._sides = [side.under(plain) for side in self._sides]
         other._target_first = options.direction == "target-source"
         other._limit = options.max_pixels
+        other._allow_left_out = options.allow_left_out
         return other
 
     def stamp(self) -> str:
@@ -82,7 +91,10 @@ class FolderPairs:
         return hashlib.sha256(" ".join(side.stamp() for side in self._sides).encode()).hexdigest()
 
     def scan(self) -> Listing:
-        """List the pairs under the names of the second folder; DataError, with the files, for any without a partner."""
+        """List the pairs under the names of the second folder.
+
+        Images without a partner are left out; DataError, with their names, if they are more than the pairs.
+        """
         listings = [side.scan() for side in self._sides]
         names = [[_without_ending(item.name) for item in listing.items] for listing in listings]
         notes = [
@@ -91,35 +103,41 @@ class FolderPairs:
             for note in listing.notes
             if not note.startswith("no labels:")
         ]
-        parts = [_tops(each) for each in names]
-        if len({*names[0]} & {*names[1]}) < min(map(len, names)):
-            bare = [_without_affixes(each) for each in names]
-            if len({*bare[0]} & {*bare[1]}) > len({*names[0]} & {*names[1]}):
-                notes += [f"pairs: '{listings[0].items[0].name}' with '{listings[1].items[0].name}', and so on"]
-                names = bare
+        parts, written = [_tops(each) for each in names], names
+        names = _matching(names)
         first, second = (
             self._by_name(side, listing, keys) for side, listing, keys in zip(self._sides, listings, names, strict=True)
         )
-        for number, alone in enumerate((first.keys() - second.keys(), second.keys() - first.keys())):
-            if alone:
-                side, tops = self._sides[number], parts[number]
-                advice = "add or remove files until both folders have the same names"
-                if len(tops) > 1 and not tops & parts[1 - number]:  # LR/X2 and LR/X4 beside HR
-                    first_one, *_ = sorted(tops)
-                    advice = (
-                        f"of its sub-folders ({', '.join(sorted(tops)[:MOST_NAMED])}) pass one: "
-                        f"'{side.location}/{first_one}'"
-                    )
-                raise DataError(
-                    "data.without_partner",
-                    f"{counted(len(alone), 'image')} in '{side.location}' without a partner in the other folder: "
-                    f"{some_of(sorted(alone), MOST_NAMED)}"
-                    f"\n  {advice}",
-                )
-        items = [Item(each.name, -1, (first[key], each)) for key, each in second.items()]
+        both = first.keys() & second.keys()
+        if names is not written and both:
+            key = min(both)
+            notes.append(f"pairs: '{first[key].name}' with '{second[key].name}', and so on")
+        alone = [[item.name for key, item in side.items() if key not in both] for side in (first, second)]
+        for number, left in enumerate(alone):
+            if left and (not both or (sum(map(len, alone)) > len(both) and not self._allow_left_out)):
+                raise self._without_partner(number, left, len(both), parts)
+            if left:
+                side = escaped(self._sides[number].name)
+                notes.append(f"{counted(len(left), 'image')} of {side} without a partner left out: {_some(left)}")
+        items = [Item(each.name, -1, (first[key], each)) for key, each in second.items() if key in both]
         ignored = sum((Counter(listing.ignored) for listing in listings), Counter[str]())
         scale, sizes = self._scale(items)
         return Listing(tuple(items), (), dict(ignored), (*notes, *sizes), scale)
+
+    def _without_partner(self, number: int, alone: list[str], pairs: int, parts: list[set[str]]) -> DataError:
+        """Return the error for the images of one side that have no partner; ``parts`` are the top folders of both."""
+        side, tops = self._sides[number], parts[number]
+        advice = "add or remove files until both folders have the same names"
+        if pairs:
+            advice += f"; to go on with {counted(pairs, 'pair')}: allow_left_out=true"
+        if len(tops) > 1 and not tops & parts[1 - number]:  # LR/X2 and LR/X4 beside HR
+            first, *_ = sorted(tops)
+            advice = f"of its sub-folders ({', '.join(sorted(tops)[:MOST_NAMED])}) pass one: '{side.location}/{first}'"
+        return DataError(
+            "data.without_partner",
+            f"{counted(len(alone), 'image')} in '{side.location}' without a partner in the other folder: {_some(alone)}"
+            f"\n  {advice}",
+        )
 
     def _scale(self, items: Sequence[Item]) -> tuple[int, list[str]]:
         """Return how often sources fit into their targets, from the headers of a few pairs, and a note on it."""
@@ -174,6 +192,23 @@ def check_pairs(source: Source, options: DataOptions) -> None:
 def _tops(names: Sequence[str]) -> set[str]:
     """Return the top folders of names."""
     return {name.partition("/")[0] for name in names if "/" in name}
+
+
+def _some(names: Sequence[str]) -> str:
+    return some_of(sorted(names), MOST_NAMED)
+
+
+def _matching(names: list[list[str]]) -> list[list[str]]:
+    """Return the names of both sides in the form that joins most: as they are, without what all of one side share, or
+    also in small letters and without zeros before numbers.
+    """
+    bare = [_without_affixes(each) for each in names]
+    loose = [[[_loosely(name) for name in side] for side in both] for both in (names, bare)]
+    return max([names, bare, *loose], key=lambda both: len({*both[0]} & {*both[1]}))  # of equals the first
+
+
+def _loosely(name: str) -> str:
+    return re.sub(r"(?<!\d)0+(?=\d)", "", name).casefold()
 
 
 def _without_affixes(names: Sequence[str]) -> list[str]:
