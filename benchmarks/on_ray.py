@@ -39,6 +39,7 @@ def main() -> None:
         sys.exit("skipped: Ray is not installed: pip install 'gansmith[ray]'")
     print(f"ray {ray.__version__}, torch {torch.__version__}, {os.cpu_count()} CPUs", flush=True)
     root = Path(tempfile.mkdtemp(prefix="gansmith-on-ray-"))
+    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)  # of Ray's workers
     os.environ["GANSMITH_CACHE"] = str(root / "cache")
     source = write_tiny(root / "tiny.npz")
     wanted = sys.argv[1:] or ["kill", "sweep"]

@@ -225,7 +225,7 @@ def train(
         )  # fmt: skip
     if out:
         RunFolder.check_free(Path(out))
-    with _surroundings(on_event, progress, runtime, _store_for(options.store, runtime)) as around:
+    with _surroundings(on_event, progress, runtime, _store_for(options.store, runtime, out=out)) as around:
         first = load_weights(options.init_from, "train", "cpu", options.plugins) if options.init_from else None
         if first is not None and first.origin is not None:
             options = replace(options, init_from=Path(first.origin.address))  # of the Hub: with the commit
@@ -290,15 +290,18 @@ def _surroundings(
             lambda run: Tracking.open(run, parse_loggers(run.record.loggers, check=False), listen),
             lambda run, listener, has_time_for: write_results(run, load_model(run.path, "cpu"), listener, has_time_for),
             silent if store is None else store.push,
+            None if store is None else store.address,
         )
 
 
-def _store_for(address: str | None, runtime: Runtime, run: RunFolder | None = None) -> Store | None:
+def _store_for(
+    address: str | None, runtime: Runtime, *, run: RunFolder | None = None, out: str | Path | None = None
+) -> Store | None:
     """Return the storage of a new run, or of ``run``, in the main process, after claiming it; None without one."""
     if address is None or not runtime.is_main:
         return None
     store = Store(address)
-    store.claim(run)
+    store.claim(run, Path(out) if out else None)
     return store
 
 
@@ -354,7 +357,7 @@ def resume(
     alike = {"kimg": kimg, "accept_changes": accept_changes, "store": store}
     refuse_other_options(runtime, {**alike, "creation of the run": record.created, "newest checkpoint": newest})
     specs = _checked(record.loggers if loggers is None else loggers, runtime)
-    with _surroundings(on_event, progress, runtime, _store_for(store, runtime, run)) as around:
+    with _surroundings(on_event, progress, runtime, _store_for(store, runtime, run=run)) as around:
         stopped_by = resume_run(
             run.path, runtime, around, kimg=kimg, accept_changes=accept_changes, loggers=specs,
             save_every_minutes=record.save_every_minutes if save_every_minutes is None else save_every_minutes,

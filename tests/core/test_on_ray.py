@@ -2,13 +2,15 @@
 
 import os
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from gansmith import api
 from gansmith.cli.options import refuse_workers_without_ray
+from gansmith.core import on_ray
 from gansmith.core.errors import DataError, GansmithError
-from gansmith.core.on_ray import _in_worker, run_together
+from gansmith.core.on_ray import _in_worker, run_each, run_together
 
 
 def test_ray_that_is_missing_is_named(monkeypatch, refused, tmp_path):
@@ -23,6 +25,20 @@ def test_ray_that_is_missing_is_named(monkeypatch, refused, tmp_path):
 def test_an_address_that_is_none(refused):
     with refused("machine.not_an_address"):
         run_together(lambda: None, "host:10001", 2)
+
+
+@pytest.mark.parametrize(("workers", "gpus"), [(64, 0), (2, 1)])
+def test_more_workers_than_this_machine_has_room_for(monkeypatch, refused, workers, gpus):
+    found = SimpleNamespace(cluster_resources=lambda: {"CPU": 2.0, "memory": 1e9})
+    monkeypatch.setattr(on_ray, "connected", lambda _: found)
+    with refused("machine.too_small_for_workers"):
+        run_together(lambda: None, "local", workers, gpus)
+
+
+def test_a_sweep_with_gpus_that_this_machine_does_not_have(monkeypatch):
+    monkeypatch.setattr(on_ray, "connected", lambda _: SimpleNamespace(cluster_resources=lambda: {"CPU": 2.0}))
+    with pytest.raises(GansmithError, match=r"need 0\.5 GPUs together"):
+        run_each(str, ["a"], "ray", 0.5, on_end=print)
 
 
 def test_options_of_ray_without_it(refused):

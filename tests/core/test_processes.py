@@ -69,6 +69,14 @@ def test_an_address_that_nobody_answers(monkeypatch, refused, capfd, answers):
         assert capfd.readouterr().err == ""  # torch's own attempts are long stack traces
 
 
+@pytest.mark.parametrize("port", [None, "http", "294110"])
+def test_one_of_several_processes_without_an_address(monkeypatch, refused, port):
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": port and "host", "MASTER_PORT": port}.items():
+        monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
+    with refused("machine.no_main_address"):
+        processes.join("gloo")
+
+
 @pytest.mark.slow
 def test_a_process_that_never_comes(monkeypatch, refused, store):
     address = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port)}

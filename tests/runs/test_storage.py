@@ -1,6 +1,11 @@
 """A copy of a run in object storage: a folder by file://, and a storage in memory that refuses."""
 
 import shutil
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import wait
+from contextlib import closing
 from pathlib import Path
 from unittest import mock
 
@@ -28,7 +33,9 @@ def files_of(folder: Path) -> set[str]:
 @pytest.mark.slow
 def test_a_run_whose_machine_is_lost_goes_on_from_the_copy(tiny_file, tmp_path, address, refused):
     whole = train(tiny_file, tmp_path / "whole", "mlp-small").folder
-    train(tiny_file, tmp_path / "run", "mlp-small", stop_at=9, store=address)
+    said = Listener()
+    train(tiny_file, tmp_path / "run", "mlp-small", stop_at=9, store=address, on_event=said)
+    assert said.said("stopped")[0].endswith(f"gansmith resume {tmp_path}/run --store {address}")
     bucket = tmp_path / "bucket" / "faces"
     assert files_of(bucket) - {OWNER} == {name for name in files_of(tmp_path / "run") if name != ".lock"}
     shutil.rmtree(tmp_path / "run")
@@ -105,6 +112,25 @@ def test_a_storage_that_refuses(tmp_path, refused):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["made"]
 
 
+@pytest.mark.parametrize("address", ["", "faces", "file://", "file:///", "s3://"])
+def test_an_address_without_a_place(address, refused, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with refused("run.storage_nowhere"):
+        Store(address)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_copy_in_the_run_itself(tmp_path, refused):
+    run = made_by_hand(tmp_path / "run", "000000004")
+    before = files_of(run.path)
+    with refused("run.storage_in_run"):
+        Store(f"file://{run.path}").claim(run)
+    with pytest.raises(api.GansmithError, match="not a copy of it elsewhere"):
+        Store(f"file://{tmp_path}/new/copy").claim(out=tmp_path / "new")
+    assert files_of(run.path) == before
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.slow
 def test_training_goes_on_while_the_storage_has_no_room(tiny_file, tmp_path, address):
     said = Listener()
@@ -113,6 +139,61 @@ def test_training_goes_on_while_the_storage_has_no_room(tiny_file, tmp_path, add
     ):
         assert train(tiny_file, tmp_path / "run", "mlp-small", store=address, on_event=said, steps=STEPS).finished
     assert [text for text in said.said("warning") if "full\n  training goes on" in text] != []
+
+
+@pytest.fixture
+def silent() -> Iterator[socket.socket]:
+    """A server that accepts connections and never answers."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        yield server
+
+
+def test_a_storage_that_never_answers_is_given_up_until_it_does(tmp_path, silent, refused, monkeypatch):
+    monkeypatch.setattr(storage, "SILENT_SEC", 1.0)
+    store, run = Store("memory://silent/run"), made_by_hand(tmp_path / "run", "000000004")
+    store.claim()
+    waiting = closing(socket.create_connection(silent.getsockname()))
+
+    def ask(*_):
+        with waiting as connection:
+            return connection.recv(1)
+
+    with mock.patch.object(store._files, "put_file", side_effect=ask) as asked:
+        with refused("run.storage_silent"):
+            store.push(run)
+        with pytest.raises(api.GansmithError, match="not answered an earlier request yet"):  # without waiting
+            store.push(run)
+        assert asked.call_count == 1
+    silent.accept()[0].close()  # the request fails after all
+    wait([store._unanswered], 10)
+    store.push(run)
+    store.pull(tmp_path / "again")
+    assert files_of(tmp_path / "again") == files_of(run.path)
+
+
+def test_a_large_file_has_more_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, "SILENT_SEC", 0.1)
+    monkeypatch.setattr(storage, "SLOWEST", 50)
+    store, run = Store("memory://large/run"), made_by_hand(tmp_path / "run", "000000004")
+    (run.path / "log.jsonl").write_text("x" * 500)
+    real = store._files.put_file
+
+    def slow(*given):
+        time.sleep(0.3 if "log.jsonl" in given[0] else 0)
+        real(*given)
+
+    with mock.patch.object(store._files, "put_file", side_effect=slow):
+        store.push(run)
+
+
+def test_a_checkpoint_lists_the_storage_twice(tmp_path):
+    store, run = Store("memory://listed/run"), made_by_hand(tmp_path / "run", "000000004")
+    store.claim()
+    with mock.patch.object(store, "_ask", wraps=store._ask) as asked:
+        store.push(run)
+    requests = [call.args[0] for call in asked.call_args_list]
+    assert requests.count("find") == 2
+    assert set(requests) == {"find", "cat_file", "makedirs", "put_file"}
 
 
 def test_a_full_storage_keeps_its_files_and_gets_room_by_pruning(tmp_path):

@@ -723,6 +723,7 @@ def test_train_in_two_processes_is_ended(ends, tiny_file, tmp_path, session_cach
     else:
         assert code == 3, text
         assert "SIGUSR1: saved at" in text
+        assert f"continue with: gansmith resume {tmp_path / 'run'} --processes 2" in text
     assert "Traceback" not in text
 
 

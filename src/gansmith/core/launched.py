@@ -22,6 +22,11 @@ def is_first_here() -> bool:
     return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
+def repeated_options() -> str:
+    """Return the option that starts as many processes again, with a space before it; "" without ``--processes``."""
+    return f" --processes {rank_and_size()[1]}" if ENDED in os.environ else ""
+
+
 def note_exit_code(code: object) -> None:
     """Write the exit code of the first process to the file that ``gansmith --processes`` named, if it did."""
     path = os.environ.get(ENDED)

@@ -29,26 +29,29 @@ def run_together(
     first worker, TrainingError if workers die more often, and GansmithError without Ray or an answer of it.
     """
     ray = connected(on)
-    # Here: an extra.
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
-
+    _refuse_more_than_here(ray, on, workers, workers * gpus_each)
+    train = ray.train
     resources = {"CPU": 1, **({"GPU": gpus_each} if gpus_each else {})}
     name = f"gansmith-{uuid.uuid4().hex[:12]}"
     with tempfile.TemporaryDirectory(prefix="gansmith-ray-") as notes:  # Ray's own; the run folder is ours
-        trainer = TorchTrainer(
+        trainer = train.torch.TorchTrainer(
             partial(_in_worker, work, name, os.getcwd()),
-            scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpus_each > 0, resources_per_worker=resources),
-            torch_config=TorchConfig(timeout_s=int(WAIT.total_seconds())),
-            run_config=RunConfig(name=name, storage_path=notes, failure_config=FailureConfig(max_failures=restarts)),
+            scaling_config=train.ScalingConfig(
+                num_workers=workers, use_gpu=gpus_each > 0, resources_per_worker=resources
+            ),
+            torch_config=train.torch.TorchConfig(timeout_s=int(WAIT.total_seconds())),
+            run_config=train.RunConfig(
+                name=name, storage_path=notes, failure_config=train.FailureConfig(max_failures=restarts)
+            ),
         )
         try:
-            found = trainer.fit().return_value
-        except ray.train.TrainingFailedError as problem:
+            found: Found | GansmithError = trainer.fit().return_value
+        except train.TrainingFailedError as problem:
+            again = f"--on {on} --workers {workers}{f' --gpus-per-worker {gpus_each}' if gpus_each else ''}"
             raise TrainingError(
                 "training.workers_lost",
                 f"Ray has lost the workers more than {restarts} times: {reason_of(problem)}"
-                "\n  see what they said; the last checkpoint is intact: gansmith resume RUN",
+                f"\n  see what they said; the last checkpoint is intact: gansmith resume RUN {again}",
             ) from problem
     if isinstance(found, GansmithError):
         raise found
@@ -80,6 +83,7 @@ def run_each(
     ``on_end`` is called in this process as each one ends. Raises the first GansmithError of a worker.
     """
     ray = connected(on)
+    _refuse_more_than_here(ray, on, 1, gpus_each)
     start = ray.remote(num_cpus=1, num_gpus=gpus_each, max_retries=RESTARTS)(_in_task)
     waiting = {start.remote(work, os.getcwd(), name): name for name in names}
     try:
@@ -111,6 +115,20 @@ def _in_task(work: Callable[[str], Found], folder: str, name: str) -> Found | Ga
         return problem
 
 
+def _refuse_more_than_here(ray: Any, on: str, cpus: int, gpus: float) -> None:
+    """Raise GansmithError for work that this machine has no room for, on which Ray would wait for ever."""
+    if on not in LOCAL:  # a cluster may grow
+        return
+    here = ray.cluster_resources()
+    for name, wanted in (("CPU", cpus), ("GPU", gpus)):
+        if wanted > (found := here.get(name, 0)):
+            raise GansmithError(
+                "machine.too_small_for_workers",
+                f"--on {on}: the workers need {wanted:g} {name}s together, and Ray finds {found:g} on this machine"
+                "\n  pass fewer --workers or GPUs for each, or a cluster: --on ray://HOST:PORT",
+            )
+
+
 def connected(on: str) -> Any:
     """Return the module ray, connected, once; GansmithError if it is missing or nobody answers."""
     if on not in LOCAL and not on.startswith("ray://"):
@@ -119,7 +137,7 @@ def connected(on: str) -> Any:
         )
     try:
         import ray
-        import ray.train  # here: an extra
+        import ray.train.torch  # here: an extra
     except ImportError as problem:
         raise GansmithError(
             "machine.ray_missing",

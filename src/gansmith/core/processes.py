@@ -80,7 +80,7 @@ def leave() -> None:
 
 
 def _connect(rank: int, size: int, *, again: bool = False) -> TCPStore:
-    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    host, port = _address_of_main(size)
     serves = rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" and not again
     wait = timedelta(seconds=ANSWER_SEC)
     made = Future[TCPStore]()
@@ -102,6 +102,18 @@ def _connect(rank: int, size: int, *, again: bool = False) -> TCPStore:
             f"nobody answers at {host}:{port}, the address of the main process\n  check MASTER_ADDR and MASTER_PORT "
             "(--master-addr, --master-port or --rdzv-endpoint of torchrun), and the firewall",
         ) from problem
+
+
+def _address_of_main(size: int) -> tuple[str, int]:
+    host, port = os.environ.get("MASTER_ADDR", ""), os.environ.get("MASTER_PORT", "")
+    if not host or not port.isdecimal() or int(port) >= 2**16:
+        raise GansmithError(
+            "machine.no_main_address",
+            f"WORLD_SIZE says that this is one of {size} processes, but MASTER_ADDR is '{host}' and MASTER_PORT is "
+            f"'{port}', which is no address\n  start all of them with torchrun or --processes, or unset WORLD_SIZE to "
+            "run one process alone",
+        )
+    return host, int(port)
 
 
 def _wait_for_answer(host: str, port: int) -> None:

@@ -171,7 +171,9 @@ def changes_since(
     changes += [f"run.json {text}" for text in edits(record, checkpoint)]
     known = record.data.spec
     if (known.fingerprint, known.pixels_sha256) != (spec.fingerprint, spec.pixels_sha256):
-        changes.append(f"data set '{record.data.source}': its images have changed ({known.fingerprint[:12]})")
+        had, has = (each.count + each.held_out for each in (known, spec))
+        number = "" if had == has else f", {has:,} instead of {had:,}"
+        changes.append(f"data set '{record.data.source}': its images have changed{number} ({known.fingerprint[:12]})")
     recorded = record.numerics.model_dump()
     more_or_fewer = record.numerics.processes != runtime.world_size
     for name, value in Numerics.of(runtime).model_dump().items():

@@ -7,16 +7,18 @@ import json
 import os
 import shutil
 import socket
+import threading
 import time
 import uuid
 from collections.abc import Iterable
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from gansmith.core.errors import CheckpointError, GansmithError
 from gansmith.core.launched import is_first_here
-from gansmith.core.object_storage import open_storage, refused
+from gansmith.core.object_storage import ADVICE, is_address, open_storage, refused
 from gansmith.runs.checkpoint import MANIFEST, NAME, is_checkpoint, list_checkpoints
 from gansmith.runs.folder import RECORD, RunFolder
 
@@ -24,6 +26,8 @@ OWNER = ".gansmith"  # a file that names the command that sends
 TRIAL = ".gansmith-trial"  # a file that is written and removed to see whether both are allowed
 HALF = ".part"  # end of the name of a file that is being written
 POLL_SEC = 0.2
+SILENT_SEC = 60.0  # the storage may take so long to answer,
+SLOWEST = 2**17  # and a second more for so many bytes of a file
 RESULTS = ("model", "evaluation")  # folders of a finished run
 
 
@@ -31,22 +35,37 @@ class Store:
     """A place in object storage for one run."""
 
     def __init__(self, address: str) -> None:
-        """Connect; GansmithError for an address that fsspec or its package for it cannot open."""
+        """Connect; GansmithError for an address that names no place, or that fsspec or its package cannot open."""
         self.address = address
+        if not is_address(address) or not address.partition("://")[2].strip("/"):
+            raise GansmithError(
+                "run.storage_nowhere",
+                f"--store '{address}' names no place in object storage\n  pass an address such as s3://bucket/faces, "
+                f"or for a folder file://{Path.cwd() / 'faces'}",
+            )
         self._files, self._path = open_storage(address, "run")
         protocols = self._files.protocol
         self._local = "file" in ((protocols,) if isinstance(protocols, str) else protocols)
         self._owner = {"host": socket.gethostname(), "process": os.getpid(), "id": uuid.uuid4().hex}
         self._sent: set[str] = set()  # previews
+        self._unanswered: Future[Any] | None = None
 
-    def claim(self, run: RunFolder | None = None) -> None:
-        """Take the place for this command, which starts a new run or continues ``run``.
+    def claim(self, run: RunFolder | None = None, out: Path | None = None) -> None:
+        """Take the place for this command, which starts a new run, in ``out`` if it is known, or continues ``run``.
 
-        GansmithError if it takes no files or lets none be removed, or holds another run or later checkpoints.
+        GansmithError if it is in the run folder, does not answer, takes no files or lets none be removed, or holds
+        another run or later checkpoints.
         """
+        folder = out if run is None else run.path
+        if self._local and folder is not None and Path(self._path).resolve().is_relative_to(folder.resolve()):
+            raise GansmithError(
+                "run.storage_in_run",
+                f"--store '{self.address}' is in the run folder '{folder}', and not a copy of it elsewhere"
+                "\n  pass an address outside it",
+            )
         try:
             self._files.invalidate_cache()
-            whole = self._whole()
+            whole = _whole(self._list())
             if run is None and whole:
                 raise self._taken("a run already")
             if run is not None:
@@ -62,34 +81,35 @@ class Store:
                         f"{self.address}\n  or pass another address",
                     )
             self._write_owner()
-            self._files.pipe_file(f"{self._path}/{TRIAL}", b"gansmith")
-            self._files.rm_file(f"{self._path}/{TRIAL}")
+            self._ask("pipe_file", f"{self._path}/{TRIAL}", b"gansmith")
+            self._ask("rm_file", f"{self._path}/{TRIAL}")
         except Exception as problem:
             raise refused(self.address, problem, "run") from problem
 
     def push(self, run: RunFolder) -> None:
         """Send what is new: logs and record, previews, checkpoints with their manifests last, results; prune as here.
 
-        Raises GansmithError if the storage refuses or a later command has it, which leaves the checkpoints there whole.
+        GansmithError if the storage refuses or does not answer, or a later command has it, which leaves the checkpoints
+        there whole.
         """
         try:
             self._files.invalidate_cache()
             self._keep_claim()
             kept = [folder for folder in list_checkpoints(run.checkpoints) if is_checkpoint(folder)]
             names = {folder.name for folder in kept}
+            there = self._list()
             with suppress(Exception):  # below it is tried again
-                self._prune({*names, *sorted(self._whole())[-1:]})  # before sending: it makes room
-            there = self._names()
+                self._prune(there, {*names, *sorted(_whole(there))[-1:]})  # before sending: it makes room
             changing = [path for path in run.path.iterdir() if path.is_file() and not path.name.startswith(".")]
             self._send(run, changing)
             previews = {path: _name(run, path) for path in _inside(run.samples)}
-            self._send(run, (path for path, name in previews.items() if name not in there & self._sent))
+            self._send(run, (path for path, name in previews.items() if name not in there.keys() & self._sent))
             self._sent.update(previews.values())
             for folder in reversed(kept):
                 if _name(run, folder / MANIFEST) not in there:
                     files = [path for path in _inside(folder) if path.name != MANIFEST]
                     self._send(run, [*files, folder / MANIFEST])
-            self._prune(names)
+            self._prune(self._list(), names)
             self._send(run, (path for name in RESULTS for path in _inside(run.path / name)))
         except Exception as problem:
             raise refused(self.address, problem, "run") from problem
@@ -104,7 +124,8 @@ class Store:
                 time.sleep(POLL_SEC)
             return
         try:
-            names, whole = self._names(), self._whole()
+            names = self._list()
+            whole = _whole(names)
         except Exception as problem:
             raise refused(self.address, problem, "run") from problem
         if RECORD not in names or not whole:
@@ -115,14 +136,14 @@ class Store:
         half = folder.with_name(f".{folder.name}.fetched.{socket.gethostname()}.tmp")
         shutil.rmtree(half, ignore_errors=True)
         try:
-            for name in names:
+            for name, size in names.items():
                 parts = name.split("/")
                 if name in (OWNER, TRIAL) or name.endswith(HALF):
                     continue
                 if parts[0] == "checkpoints" and not (len(parts) == 3 and parts[1] in whole):
                     continue
                 (half / name).parent.mkdir(parents=True, exist_ok=True)
-                self._files.get_file(f"{self._path}/{name}", str(half / name))
+                self._ask("get_file", f"{self._path}/{name}", str(half / name), size=size)
             with suppress(OSError):
                 folder.rmdir()  # it is empty
             if not (folder / RECORD).exists():
@@ -133,28 +154,43 @@ class Store:
         finally:
             shutil.rmtree(half, ignore_errors=True)
 
-    def _names(self) -> set[str]:
-        """Return the files there, below the address."""
-        found = self._files.find(self._path) if self._files.exists(self._path) else []
-        return {str(name).removeprefix(f"{self._path}/") for name in found}
+    def _ask(self, request: str, *given: Any, size: int = 0, **more: Any) -> Any:
+        """Return the answer of the storage; ``size`` is that of a file to send or to fetch.
 
-    def _whole(self) -> set[str]:
-        """Return the names of the whole checkpoints."""
-        return {name.split("/")[1] for name in self._checkpoint_files() if name.endswith(f"/{MANIFEST}")}
+        GansmithError if it takes too long. Nothing else is asked until the answer is there after all: otherwise an old
+        file could arrive after a new one.
+        """
+        if self._unanswered is not None and not self._unanswered.done():
+            raise self._silent("has not answered an earlier request yet")
+        answer, seconds = Future[Any](), SILENT_SEC + size / SLOWEST
 
-    def _checkpoint_files(self) -> set[str]:
-        """Return the files of checkpoints, whole or half; other folders are a user's."""
-        parts = {name: name.split("/") for name in self._names()}
-        return {
-            name
-            for name, each in parts.items()
-            if len(each) == 3 and each[0] == "checkpoints" and NAME.fullmatch(each[1])
-        }
+        def ask() -> None:
+            try:
+                answer.set_result(getattr(self._files, request)(*given, **more))
+            except BaseException as problem:
+                answer.set_exception(problem)
+
+        threading.Thread(target=ask, daemon=True).start()
+        wait([answer], seconds)
+        if not answer.done():
+            self._unanswered = answer
+            raise self._silent(f"has not answered for {seconds:.0f} s")
+        return answer.result()
+
+    def _silent(self, what: str) -> GansmithError:
+        return GansmithError("run.storage_silent", f"'{self.address}' {what}\n  {ADVICE['run']}")
+
+    def _list(self) -> dict[str, int]:
+        """Return the files there, below the address, and their sizes."""
+        with suppress(FileNotFoundError):
+            found = self._ask("find", self._path, detail=True)
+            return {str(name).removeprefix(f"{self._path}/"): info["size"] for name, info in found.items()}
+        return {}
 
     def _read(self, name: str) -> dict[str, Any] | None:
         """Return the content of a JSON file there; None if it is missing or damaged."""
         with suppress(FileNotFoundError, ValueError):
-            found = json.loads(self._files.cat_file(f"{self._path}/{name}"))
+            found = json.loads(self._ask("cat_file", f"{self._path}/{name}"))
             return found if isinstance(found, dict) else None
         return None
 
@@ -166,8 +202,8 @@ class Store:
         )
 
     def _write_owner(self) -> None:
-        self._files.makedirs(self._path, exist_ok=True)
-        self._files.pipe_file(f"{self._path}/{OWNER}", json.dumps(self._owner).encode())
+        self._ask("makedirs", self._path, exist_ok=True)
+        self._ask("pipe_file", f"{self._path}/{OWNER}", json.dumps(self._owner).encode())
 
     def _keep_claim(self) -> None:
         """Raise GansmithError if a later command has taken the place; claim a place that was emptied again."""
@@ -181,28 +217,42 @@ class Store:
                 f"'{owner.get('host')}'\n  this one sends nothing more there",
             )
 
-    def _prune(self, kept: set[str]) -> None:
+    def _prune(self, there: Iterable[str], kept: set[str]) -> None:
         """Remove the other checkpoints, whole or half."""
-        names = self._checkpoint_files()
+        names = _checkpoint_files(there)
         for name in {name.split("/")[1] for name in names} - kept:
             folder = f"checkpoints/{name}"
             if f"{folder}/{MANIFEST}" in names:
-                self._files.rm_file(f"{self._path}/{folder}/{MANIFEST}")  # first: half of one is none
-            self._files.rm(f"{self._path}/{folder}", recursive=True)
+                self._ask("rm_file", f"{self._path}/{folder}/{MANIFEST}")  # first: half of one is none
+            self._ask("rm", f"{self._path}/{folder}", recursive=True)
 
     def _send(self, run: RunFolder, paths: Iterable[Path]) -> None:
         for path in paths:
             place = f"{self._path}/{_name(run, path)}"
-            self._files.makedirs(place.rpartition("/")[0], exist_ok=True)
+            self._ask("makedirs", place.rpartition("/")[0], exist_ok=True)
+            size = path.stat().st_size
             if not self._local:  # other storages show a file once it is whole
-                self._files.put_file(str(path), place)
+                self._ask("put_file", str(path), place, size=size)
                 continue
             try:
-                self._files.put_file(str(path), f"{place}{HALF}")
+                self._ask("put_file", str(path), f"{place}{HALF}", size=size)
                 os.replace(f"{place}{HALF}", place)
             except OSError:
                 Path(f"{place}{HALF}").unlink(missing_ok=True)
                 raise
+
+
+def _whole(names: Iterable[str]) -> set[str]:
+    """Return the names of the whole checkpoints among files."""
+    return {name.split("/")[1] for name in _checkpoint_files(names) if name.endswith(f"/{MANIFEST}")}
+
+
+def _checkpoint_files(names: Iterable[str]) -> set[str]:
+    """Return the files of checkpoints, whole or half; other folders are a user's."""
+    parts = {name: name.split("/") for name in names}
+    return {
+        name for name, each in parts.items() if len(each) == 3 and each[0] == "checkpoints" and NAME.fullmatch(each[1])
+    }
 
 
 def _name(run: RunFolder, path: Path) -> str:
