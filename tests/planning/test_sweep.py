@@ -16,6 +16,7 @@ from gansmith.parts.metrics.base import Number
 from gansmith.planning import sweep as planning
 from gansmith.planning.sweep import end_of, plan_sweep, train_sweep
 from gansmith.recipes.load import load_recipe
+from gansmith.reporting.sweep_page import Sweep, end_sweep
 from gansmith.runs.folder import RunFolder
 from gansmith.runs.sweep import SweepFolder, combinations, parse_vary
 from gansmith.training import trainer as training
@@ -29,7 +30,7 @@ def planned(*vary: str, **more):
     return plan_sweep("tiny.npz", parse_vary(vary), load_recipe("mlp-small"), **more)
 
 
-def swept(source: Path, out: Path, *vary: str, **more) -> planning.Sweep:
+def swept(source: Path, out: Path, *vary: str, **more) -> Sweep:
     words = {"recipe": "mlp-small", "overrides": TINY, "steps": 60, "seeds": 2, "precision": "fp32", "device": "cpu"}
     return api.sweep(source, vary or ["lr=2e-3,1e-3"], out=out, progress=False, **{**words, **more})
 
@@ -95,7 +96,7 @@ def test_a_run_that_diverges_has_failed_and_a_full_disk_ends_the_sweep(tmp_path)
     assert train_sweep(folder, diverging, said)
     assert folder.record.is_finished
     assert len(said.said("warning")) == 2
-    found = planning.end_sweep(folder)
+    found = end_sweep(folder)
     assert (found.finished, found.table.metric) == (True, "")
     assert "failed: not finite" in found.page.read_text()
 
