@@ -34,7 +34,7 @@ DEVICE_FILES = {
     "cli/options.py",  # the help of --device
     "inference/onnx_file.py",  # the devices of onnxruntime
     "parts/extractors/torch_fidelity.py",  # tells torch-fidelity to stay on the CPU
-    "planning/machine.py",  # describes the machine
+    "training/planning/machine.py",  # describes the machine
     "core/noise.py",  # seeds the generators inside networks
 }
 

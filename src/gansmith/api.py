@@ -50,6 +50,7 @@ from gansmith.evaluation.downstream.synthetic_set import augment as augment
 from gansmith.evaluation.downstream.synthetic_set import check_augment as check_augment
 from gansmith.evaluation.evaluate import EvaluationOptions, write_evaluation
 from gansmith.evaluation.evaluate import evaluate as evaluate_model
+from gansmith.evaluation.health import TITLES
 from gansmith.evaluation.images import evaluate_images, open_image_sets
 from gansmith.evaluation.reference import open_reference, open_truth, run_data_at
 from gansmith.evaluation.result import FOLDER, Evaluation
@@ -76,14 +77,6 @@ from gansmith.inference.translate import translate as translate
 from gansmith.inference.translate import translate_files as translate_files
 from gansmith.inference.upscale import upscale as upscale
 from gansmith.inference.upscale import upscale_files as upscale_files
-from gansmith.monitoring.health import TITLES
-from gansmith.planning.machine import examine
-from gansmith.planning.planner import data_options, propose
-from gansmith.planning.proposal import Proposal as Proposal
-from gansmith.planning.resolve import DryRun as DryRun
-from gansmith.planning.resolve import prepare_run
-from gansmith.planning.resolve import read_recipe as read_recipe
-from gansmith.planning.sweep import plan_sweep, train_sweep
 from gansmith.recipes import AUTO
 from gansmith.recipes.layer_table import describe_networks as describe_networks
 from gansmith.recipes.layer_table import example_spec as example_spec
@@ -108,7 +101,14 @@ from gansmith.runs.storage import Store
 from gansmith.runs.sweep import MANY as MANY
 from gansmith.runs.sweep import Search, SweepFolder, parse_vary, recipe_of
 from gansmith.runs.sweep import is_sweep as is_sweep
+from gansmith.training.planning.machine import examine
+from gansmith.training.planning.planner import data_options, propose
+from gansmith.training.planning.proposal import Proposal as Proposal
+from gansmith.training.planning.resolve import DryRun as DryRun
+from gansmith.training.planning.resolve import prepare_run
+from gansmith.training.planning.resolve import read_recipe as read_recipe
 from gansmith.training.run import Surroundings, resume_run, start_run
+from gansmith.training.sweep import plan_sweep, train_sweep
 
 RUNS = Path("runs")
 

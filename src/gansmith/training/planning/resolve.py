@@ -10,12 +10,12 @@ from gansmith.core.events import MessageEvent, OnEvent
 from gansmith.core.html import facts
 from gansmith.core.registry import load_plugins
 from gansmith.core.runtime import Runtime
-from gansmith.planning.planner import propose
 from gansmith.recipes import AUTO
 from gansmith.recipes.load import load_recipe, override
 from gansmith.recipes.recipe import Recipe
 from gansmith.runs.length import refuse_two_lengths
 from gansmith.runs.options import RunOptions
+from gansmith.training.planning.planner import propose
 from gansmith.training.prepare import Prepared, prepare
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from gansmith.data.base import DataSpec
-from gansmith.monitoring.health import HEALTHY, TITLES
-from gansmith.monitoring.suggestions import FOR, suggest
+from gansmith.evaluation.health import HEALTHY, TITLES
+from gansmith.evaluation.suggestions import FOR, suggest
 from gansmith.recipes.load import load_recipe, override, recipe_names
 from small_runs import few_in_the_fast_lane
 

@@ -13,13 +13,13 @@ from gansmith.core.errors import DiskFullError, TrainingError
 from gansmith.core.events import silent
 from gansmith.evaluation.variants import compare_variants
 from gansmith.parts.metrics.base import Number
-from gansmith.planning import sweep as planning
-from gansmith.planning.sweep import end_of, plan_sweep, train_sweep
 from gansmith.recipes.load import load_recipe
 from gansmith.reporting.sweep_page import Sweep, end_sweep
 from gansmith.runs.folder import RunFolder
 from gansmith.runs.sweep import SweepFolder, combinations, parse_vary
+from gansmith.training import sweep as sweeping
 from gansmith.training import trainer as training
+from gansmith.training.sweep import end_of, plan_sweep, train_sweep
 from small_runs import MONITORED, RHYTHM, Listener, small
 
 HUNDRED = ",".join(map(str, range(1, 101)))
@@ -168,7 +168,7 @@ def test_a_variant_is_worse_if_its_seeds_say_so(tmp_path):
 @pytest.mark.slow
 def test_suggestions_repeat_when_a_sweep_goes_on(tmp_path, monkeypatch):
     pytest.importorskip("optuna", reason="pip install 'gansmith[search]'")
-    monkeypatch.setattr(planning, "_value_of", lambda sweep, changes: abs(float(changes[0].partition("=")[2]) - 3e-4))
+    monkeypatch.setattr(sweeping, "_value_of", lambda sweep, changes: abs(float(changes[0].partition("=")[2]) - 3e-4))
     record = planned("lr=1e-5..1e-2", "batch_size=8..64", "loss=hinge,least_squares", search="optuna", trials=6)
     whole = SweepFolder.begin(tmp_path / "whole", record)
     assert train_sweep(whole, lambda *_: True, silent)
@@ -180,7 +180,7 @@ def test_suggestions_repeat_when_a_sweep_goes_on(tmp_path, monkeypatch):
     assert len(whole.record.variants()) == 6
     values = [float(each[0].partition("=")[2]) for each in whole.record.variants()]
     assert all(1e-5 <= each <= 1e-2 for each in values)
-    monkeypatch.setattr(planning, "_value_of", lambda *_: None)  # all of its runs have failed
+    monkeypatch.setattr(sweeping, "_value_of", lambda *_: None)  # all of its runs have failed
     few = SweepFolder.begin(tmp_path / "few", planned("loss=hinge,least_squares", "lr=1,2", search="optuna"))
     assert few.record.trials == 4
     assert train_sweep(few, lambda *_: True, silent)
