@@ -139,6 +139,10 @@ def test_the_packages_stand_on_at_most_twelve_floors():
     assert len(layers["layers"]) <= 12
 
 
+def test_the_package_folder_has_at_most_eighteen_entries():
+    assert len([each for each in PACKAGE.iterdir() if each.name != "__pycache__"]) <= 18
+
+
 IMPORT_ALL = """
 import importlib, sys
 
