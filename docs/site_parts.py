@@ -15,8 +15,8 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.writers.html5 import HTML5Translator
 
 from gansmith.api import describe_networks, example_spec
-from gansmith.planning.expectations import SEEN
 from gansmith.recipes.load import load_recipe
+from gansmith.training.planning.expectations import SEEN
 
 REPOSITORY = Path(__file__).parents[1]
 WIDTH, BOX_HEIGHT, GAP, LETTER = 760, 26, 8, 7.4  # pixels of the picture; LETTER is the width of one character

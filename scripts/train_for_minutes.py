@@ -2,8 +2,8 @@
 
 # Run: python scripts/train_for_minutes.py DATA --minutes 10 --of "drawn faces" [--seed 0] [--out runs/minutes]
 # A minute of two cores is 120 processor seconds, so that other work on the machine does not shorten the run. The script
-# adds a line to src/gansmith/planning/seen.jsonl, or replaces the line of the same images and minutes, and writes its
-# picture into docs/pictures/minutes. Look at the picture, and say in `words` of that line what one sees.
+# adds a line to src/gansmith/training/planning/seen.jsonl, or replaces the line of the same images and minutes, and
+# writes its picture into docs/pictures/minutes. Look at the picture, and say in `words` of that line what one sees.
 
 import argparse
 import json
@@ -20,7 +20,8 @@ from gansmith.runs.folder import RunFolder
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "benchmarks" / "flagship"), str(ROOT / "scripts")]
 
-SEEN, PICTURES = ROOT / "src" / "gansmith" / "planning" / "seen.jsonl", ROOT / "docs" / "pictures" / "minutes"
+SEEN = ROOT / "src" / "gansmith" / "training" / "planning" / "seen.jsonl"
+PICTURES = ROOT / "docs" / "pictures" / "minutes"
 SHOWN, COLUMNS = 40, 10
 METRICS = ("texture", "frechet", "density_coverage", "sliced_wasserstein")
 KEPT = ("texture", "texture_median", "fd", "coverage", "swd")

@@ -4,13 +4,15 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
 
 from forked import Forked
-from gansmith import plugins
+from gansmith import api, plugins
 from gansmith.cli.app import main
 from gansmith.core.runtime import Runtime
 from gansmith.data.base import ImageData
@@ -20,7 +22,7 @@ from gansmith.inference.model import Model
 from killed_worker import write_tiny
 from small_images import write_photos
 from small_models import CLASSES, make_model
-from small_runs import quick_curves, quick_film, with_results
+from small_runs import quick_curves, quick_film, train, with_results
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -118,6 +120,22 @@ def tiny_file(tmp_path_factory) -> Path:
 @pytest.fixture
 def tiny_data(tiny_file) -> ImageData:
     return open_data(tiny_file)
+
+
+@pytest.fixture(scope="session")
+def mlp_run(tiny_file, session_cache, tmp_path_factory) -> Callable[..., Path]:
+    """Return a function that trains mlp-small once, whole or up to an iteration, without results; tests change copies.
+
+    The whole run is that of ``train(tiny_file, out, "mlp-small")``.
+    """
+
+    @cache
+    def run(stop_at: int | None = None) -> Path:
+        place = tmp_path_factory.mktemp("mlp") / "run"
+        with mock.patch.dict(os.environ, GANSMITH_CACHE=str(session_cache)), mock.patch.object(api, "write_results"):
+            return train(tiny_file, place, "mlp-small", stop_at=stop_at).folder
+
+    return run
 
 
 @pytest.fixture

@@ -126,8 +126,8 @@ def _answer() -> None:
     import gansmith.api
     import gansmith.cli.app  # noqa: F401
     from gansmith.evaluation.downstream import synthetic_set as augment
-    from gansmith.planning import machine
     from gansmith.training import prepare
+    from gansmith.training.planning import machine
 
     augment._classifier = lambda *_: lambda images, _: np.zeros(len(images), bool)  # its training takes minutes
     machine.MEASURE_SEC = prepare.STEADY_SEC = 0.01

@@ -34,7 +34,7 @@ DEVICE_FILES = {
     "cli/options.py",  # the help of --device
     "inference/onnx_file.py",  # the devices of onnxruntime
     "parts/extractors/torch_fidelity.py",  # tells torch-fidelity to stay on the CPU
-    "planning/machine.py",  # describes the machine
+    "training/planning/machine.py",  # describes the machine
     "core/noise.py",  # seeds the generators inside networks
 }
 
@@ -137,6 +137,10 @@ def test_the_packages_stand_on_at_most_twelve_floors():
     (layers,) = (contract for contract in contracts if contract["type"] == "layers")
     assert layers["exhaustive"], "a module that no layer names could import anything"
     assert len(layers["layers"]) <= 12
+
+
+def test_the_package_folder_has_at_most_eighteen_entries():
+    assert len([each for each in PACKAGE.iterdir() if each.name != "__pycache__"]) <= 18
 
 
 IMPORT_ALL = """

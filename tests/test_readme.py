@@ -22,11 +22,11 @@ from gansmith.cli.app import app, main
 from gansmith.cli.train import data_and_overrides, translation_recipe, unpaired_data_and_overrides
 from gansmith.core.errors import GansmithError
 from gansmith.evaluation.downstream import synthetic_set as augment
-from gansmith.planning import machine
-from gansmith.planning.heuristics import COMPACT
 from gansmith.recipes import AUTO
 from gansmith.recipes.load import load_recipe, recipe_names
 from gansmith.training import prepare
+from gansmith.training.planning import machine
+from gansmith.training.planning.heuristics import COMPACT
 from small_runs import small, train
 
 REPOSITORY = Path(gansmith.__file__).parent.parent.parent

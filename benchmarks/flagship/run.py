@@ -43,11 +43,11 @@ def fitted(
     """
     from gansmith.core.runtime import start_runtime
     from gansmith.data.batches import BatchStream
-    from gansmith.planning.planner import propose
     from gansmith.recipes.load import load_recipe
     from gansmith.recipes.recipe import Recipe
     from gansmith.runs.length import Budget
     from gansmith.runs.options import RunOptions
+    from gansmith.training.planning.planner import propose
     from gansmith.training.prepare import prepare
     from gansmith.training.state import RunState
     from gansmith.training.step import train_step

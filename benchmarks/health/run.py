@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from gansmith.monitoring.health import HEALTHY, diagnose
+from gansmith.evaluation.health import HEALTHY, diagnose
 from gansmith.runs.log import measure, read_rows
 
 HERE = Path(__file__).parent

@@ -15,7 +15,16 @@ from typing import Any, Unpack
 
 from gansmith.core import clock
 from gansmith.core.errors import GansmithError, StoppedError
-from gansmith.core.events import MessageEvent, OnEvent, OnProgress, PlainLines, VerdictName, progress_events, silent
+from gansmith.core.events import (
+    Event,
+    MessageEvent,
+    OnEvent,
+    OnProgress,
+    PlainLines,
+    VerdictName,
+    progress_events,
+    silent,
+)
 from gansmith.core.file_names import can_be_path
 from gansmith.core.html import facts
 from gansmith.core.metric_name import column_of
@@ -41,6 +50,7 @@ from gansmith.evaluation.downstream.synthetic_set import augment as augment
 from gansmith.evaluation.downstream.synthetic_set import check_augment as check_augment
 from gansmith.evaluation.evaluate import EvaluationOptions, write_evaluation
 from gansmith.evaluation.evaluate import evaluate as evaluate_model
+from gansmith.evaluation.health import TITLES
 from gansmith.evaluation.images import evaluate_images, open_image_sets
 from gansmith.evaluation.reference import open_reference, open_truth, run_data_at
 from gansmith.evaluation.result import FOLDER, Evaluation
@@ -67,16 +77,6 @@ from gansmith.inference.translate import translate as translate
 from gansmith.inference.translate import translate_files as translate_files
 from gansmith.inference.upscale import upscale as upscale
 from gansmith.inference.upscale import upscale_files as upscale_files
-from gansmith.monitoring.health import TITLES
-from gansmith.planning.machine import examine
-from gansmith.planning.planner import data_options
-from gansmith.planning.proposal import Proposal as Proposal
-from gansmith.planning.resolve import DryRun as DryRun
-from gansmith.planning.resolve import dry_run as dry_run
-from gansmith.planning.resolve import plan as plan
-from gansmith.planning.resolve import prepare_run
-from gansmith.planning.resolve import read_recipe as read_recipe
-from gansmith.planning.sweep import Sweep, end_sweep, plan_sweep, train_sweep
 from gansmith.recipes import AUTO
 from gansmith.recipes.layer_table import describe_networks as describe_networks
 from gansmith.recipes.layer_table import example_spec as example_spec
@@ -87,6 +87,7 @@ from gansmith.reporting.run_results import refresh_report, write_results
 from gansmith.reporting.schemas import schema as schema
 from gansmith.reporting.study_plot import check_plot as check_plot
 from gansmith.reporting.study_plot import draw_study as draw_study
+from gansmith.reporting.sweep_page import Sweep, end_sweep
 from gansmith.reporting.tracking import Tracking, parse_loggers
 from gansmith.reporting.verify import Verified
 from gansmith.reporting.verify import repair as repair_run
@@ -94,13 +95,20 @@ from gansmith.reporting.verify import verify as verify_files
 from gansmith.runs.checkpoint import is_checkpoint, list_checkpoints
 from gansmith.runs.folder import RunFolder, is_run, make_next_folder
 from gansmith.runs.log import best_snapshot, read_rows
+from gansmith.runs.options import PlanKeywords, RunOptions, check_save_interval
 from gansmith.runs.options import RunKeywords as RunKeywords
-from gansmith.runs.options import RunOptions, check_save_interval
 from gansmith.runs.storage import Store
 from gansmith.runs.sweep import MANY as MANY
 from gansmith.runs.sweep import Search, SweepFolder, parse_vary, recipe_of
 from gansmith.runs.sweep import is_sweep as is_sweep
+from gansmith.training.planning.machine import examine
+from gansmith.training.planning.planner import data_options, propose
+from gansmith.training.planning.proposal import Proposal as Proposal
+from gansmith.training.planning.resolve import DryRun as DryRun
+from gansmith.training.planning.resolve import prepare_run
+from gansmith.training.planning.resolve import read_recipe as read_recipe
 from gansmith.training.run import Surroundings, resume_run, start_run
+from gansmith.training.sweep import plan_sweep, train_sweep
 
 RUNS = Path("runs")
 
@@ -182,6 +190,43 @@ class Run:
         shown["next"] = "run.report(), run.model().sample()" if self.finished else f"gansmith.resume('{self.folder}')"
         grid = run.grid_from(best["iteration"] if best else math.inf)
         return f"<div>{facts(str(self.folder), shown)}\n{'' if grid is None else picture_of(grid)}</div>"
+
+
+def plan(
+    source: DataName | Source = "fashion-sample",
+    *,
+    on_event: OnEvent | None = None,
+    progress: bool = True,
+    **keywords: Unpack[PlanKeywords],
+) -> Proposal:
+    """Plan a recipe for the data, the machine and the budget; pass ``proposal.recipe`` to ``train`` to use it.
+
+    The keywords are overrides, kimg, epochs, minutes, device, precision, holdout, plugins and data_root, with the same
+    meaning as in ``train``, like ``on_event`` and ``progress``. Writes only the cache of images. Raises GansmithError
+    where ``train`` would.
+    """
+    if unknown := keywords.keys() - PlanKeywords.__optional_keys__:
+        raise TypeError(f"plan() got an unexpected keyword argument '{min(unknown)}'")
+    options = RunOptions.of(source, **keywords)
+    load_plugins(options.plugins)
+    with showing(on_event, progress=progress) as listen:
+        return propose(options, start_runtime(options.device, options.precision), listen)[0]
+
+
+def dry_run(source: DataName | Source, **keywords: Unpack[RunKeywords]) -> DryRun:
+    """Prepare the run that ``train`` would start with the same keywords; write only the cache of images."""
+    options, notes = RunOptions.of(source, **keywords), list[str]()
+    runtime = start_runtime(options.device, options.precision, compiled=options.compiled)
+
+    def note(event: Event) -> None:
+        if event.message:
+            notes.append(event.message)
+
+    load_plugins(options.plugins)
+    parse_loggers(options.loggers)
+    prepared = prepare_run(options, runtime, note, measure=True)
+    parse_loggers(options.loggers or prepared.recipe.monitor.loggers)
+    return DryRun(prepared, notes, describe_networks(prepared.recipe, prepared.data.spec))
 
 
 @outliving_terminal()

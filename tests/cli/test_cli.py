@@ -18,7 +18,7 @@ from gansmith.cli.app import PANELS, main
 from gansmith.cli.text import json_text
 from gansmith.core.errors import GansmithError, TrainingError
 from gansmith.core.version import __version__
-from gansmith.monitoring.health import HOPELESS
+from gansmith.evaluation.health import HOPELESS
 from gansmith.parts.losses.base import losses
 from gansmith.recipes.load import parse_recipe
 from gansmith.training import prepare
@@ -384,7 +384,7 @@ def test_shapes_of_a_recipe(shell):
 
 @pytest.mark.slow
 def test_doctor(shell, monkeypatch):
-    from gansmith.planning import machine
+    from gansmith.training.planning import machine
 
     monkeypatch.setattr(machine, "MEASURE_SEC", 0.01)
     code, out, _ = shell("doctor")
@@ -398,7 +398,7 @@ def test_doctor(shell, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("has_bf16", [True, False])
 def test_doctor_shows_the_precision_of_auto(has_bf16, shell, monkeypatch):
-    from gansmith.planning import machine
+    from gansmith.training.planning import machine
 
     monkeypatch.setattr(machine, "MEASURE_SEC", 0.01)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from gansmith import api
 from gansmith.cli.app import app
 from gansmith.cli.train import data_and_overrides
-from gansmith.monitoring.health import HOPELESS, Verdict
+from gansmith.evaluation.health import HOPELESS, Verdict
 from gansmith.recipes.load import load_recipe
 from gansmith.runs.folder import RunFolder
 from gansmith.runs.log import append_row

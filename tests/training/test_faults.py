@@ -40,15 +40,13 @@ def no_results(monkeypatch):
 
 
 @pytest.fixture
-def paused(tiny_file, tmp_path, no_results) -> Path:
-    return train(tiny_file, tmp_path / "run", "mlp-small", stop_at=PAUSE_AT).folder
+def paused(mlp_run, tmp_path, no_results) -> Path:
+    return Path(shutil.copytree(mlp_run(PAUSE_AT), tmp_path / "run"))
 
 
 @pytest.fixture(scope="module")
-def whole(tiny_file, tmp_path_factory) -> Path:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(api, "write_results", lambda *_: None)
-        return train(tiny_file, tmp_path_factory.mktemp("faults") / "whole", "mlp-small").folder
+def whole(mlp_run) -> Path:
+    return mlp_run()
 
 
 def struck(source: Path, out: Path, at: int, fault: str) -> int:
@@ -161,8 +159,8 @@ def test_snapshots_that_cannot_be_read_do_not_keep_a_model_from_use(paused):
 
 
 @pytest.mark.slow
-def test_folders_with_other_names_are_left_alone(tiny_file, tmp_path, whole, no_results):
-    run = train(tiny_file, tmp_path / "run", "mlp-small", stop_at=PAUSE_AT).folder
+def test_folders_with_other_names_are_left_alone(paused, whole):
+    run = paused
     for name in ("2024 old", "000000001-keep", "0000000001", "12"):
         (run / "checkpoints" / name).mkdir()
     (run / "samples" / "000000010-mine.png").write_text("mine")

@@ -7,7 +7,7 @@ import torch
 from gansmith.core.metric_name import MetricName, column_of
 from gansmith.data.open import open_data
 from gansmith.evaluation.snapshot import SnapshotEvaluator, open_snapshot_extractor, snapshot_inputs
-from gansmith.monitoring.thresholds import Thresholds, gone
+from gansmith.evaluation.thresholds import Thresholds, gone
 from gansmith.parts.metrics.frechet import frechet_distance, moments
 from gansmith.recipes.load import load_recipe
 from gansmith.recipes.recipe import MonitorOptions

@@ -95,13 +95,15 @@ def plugin(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def paused(tiny_file, tmp_path, no_results) -> Path:
+def paused(mlp_run, tmp_path, no_results) -> Path:
     """A run of mlp-small that was stopped after 9 of 12 iterations; its checkpoints are those of 0, 6 and 9."""
-    run = train(tiny_file, tmp_path / "paused", "mlp-small", stop_at=PAUSE_AT)
-    assert not run.finished
-    assert newest(run.folder).values["iteration"] == PAUSE_AT
-    assert run.summary()["kimg"] == PAUSE_AT * 8 / 1000  # the last row of the log is of the 8th iteration
-    return run.folder
+    return Path(shutil.copytree(mlp_run(PAUSE_AT), tmp_path / "paused"))
+
+
+@pytest.mark.slow
+def test_a_paused_run_is_at_the_iteration_of_the_pause(paused):
+    assert newest(paused).values["iteration"] == PAUSE_AT
+    assert api.Run(paused, False).summary()["kimg"] == PAUSE_AT * 8 / 1000  # the last row of the log is of the 8th
 
 
 @pytest.mark.slow
@@ -383,8 +385,7 @@ def test_a_change_survives_a_kill_before_the_next_checkpoint(paused):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", ["cut", "flipped", "no_manifest", "empty_values"])
-def test_a_broken_checkpoint_is_skipped_and_made_again(damage, tiny_file, paused, tmp_path):
-    whole = train(tiny_file, tmp_path / "whole", "mlp-small")
+def test_a_broken_checkpoint_is_skipped_and_made_again(damage, mlp_run, paused):
     broken = newest(paused).folder
     data = bytearray((broken / TENSORS).read_bytes())
     if damage == "cut":
@@ -402,7 +403,7 @@ def test_a_broken_checkpoint_is_skipped_and_made_again(damage, tiny_file, paused
     assert warning.startswith("checkpoint skipped: ")
     assert str(broken) in warning
     assert any("resumed at 0.0 of 0.1 kimg" in text for text in events.said("note"))
-    assert_same_run(whole.folder, paused)
+    assert_same_run(mlp_run(), paused)
 
 
 @pytest.mark.slow
@@ -437,7 +438,7 @@ def test_a_second_writer_is_refused(paused, refused):
 @pytest.mark.slow
 @pytest.mark.parametrize("where", ["create", "write_record", "Tracking"])
 def test_a_signal_while_the_folder_is_made_leaves_a_run_that_can_go_on(
-    where, tiny_file, tmp_path, monkeypatch, no_results
+    where, tiny_file, mlp_run, tmp_path, monkeypatch, no_results
 ):
     owner, name = (Tracking, "open") if where == "Tracking" else (RunFolder, where)
     make = getattr(owner, name)
@@ -446,13 +447,13 @@ def test_a_signal_while_the_folder_is_made_leaves_a_run_that_can_go_on(
         os.kill(os.getpid(), signal.SIGTERM)
         return make(*arguments)
 
-    whole = train(tiny_file, tmp_path / "whole", "mlp-small")
+    whole = mlp_run()
     monkeypatch.setattr(owner, name, staticmethod(interrupted) if where != "write_record" else interrupted)
     run = train(tiny_file, tmp_path / "run", "mlp-small")
     assert (run.finished, run.stopped_by, newest(run.folder).values["iteration"]) == (False, signal.SIGTERM, 1)
     monkeypatch.undo()
     assert api.resume(run.folder).finished
-    assert_same_run(whole.folder, run.folder)
+    assert_same_run(whole, run.folder)
 
 
 @pytest.mark.slow

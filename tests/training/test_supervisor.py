@@ -9,8 +9,8 @@ import pytest
 
 from gansmith import api
 from gansmith.core.errors import GansmithWarning
+from gansmith.evaluation.health import HOPELESS, TITLES
 from gansmith.inference.load import load_model
-from gansmith.monitoring.health import HOPELESS, TITLES
 from gansmith.runs.checkpoint import MANIFEST
 from gansmith.runs.folder import RunFolder
 from gansmith.runs.log import best_snapshot, read_rows

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from gansmith.monitoring.health import TITLES
+from gansmith.evaluation.health import TITLES
 from gansmith.web import runs
 from gansmith.web.app import create_app
 from gansmith.web.run_control import RunControl, can_see_locks, lock_holder

@@ -29,7 +29,7 @@ from gansmith.core.errors import GansmithError
 from gansmith.core.events import duration, say
 
 if TYPE_CHECKING:
-    from gansmith.planning.proposal import Proposal
+    from gansmith.training.planning.proposal import Proposal
 
 
 def plan(

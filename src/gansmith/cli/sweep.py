@@ -31,7 +31,7 @@ from gansmith.core.events import say, say_result
 from gansmith.recipes import AUTO
 
 if TYPE_CHECKING:
-    from gansmith.planning.sweep import Sweep
+    from gansmith.reporting.sweep_page import Sweep
 
 Vary = Annotated[
     list[str] | None,

@@ -32,7 +32,7 @@ SHORT = (
 )
 
 
-# Names of the verdicts on a run; monitoring/health.py has their meaning.
+# Names of the verdicts on a run; evaluation/health.py has their meaning.
 VerdictName = Literal[
     "healthy",
     "memorization",

@@ -1,1 +1,1 @@
-"""Metrics of a model, comparison of runs, metrics of snapshots, downstream studies."""
+"""Metrics of a model and of snapshots, verdicts on a run, comparison of runs, downstream studies."""

@@ -11,10 +11,10 @@ from gansmith.core.metric_name import TRAIN, MetricName
 from gansmith.core.randomness import derive_seed, epoch_order, sample_latents
 from gansmith.data.base import ImageData
 from gansmith.evaluation.features import data_info_of, default_extractor, features_of
+from gansmith.evaluation.thresholds import Thresholds, gone
 from gansmith.methods.base import Fixed
 from gansmith.methods.capabilities import LatentSampler
 from gansmith.methods.latent import labels_by_share
-from gansmith.monitoring.thresholds import Thresholds, gone
 from gansmith.parts.extractors.base import Extractor, extractors
 from gansmith.parts.extractors.own import Own
 from gansmith.parts.metrics.base import jackknife, radii, squared_distances

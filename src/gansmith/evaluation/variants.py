@@ -12,8 +12,8 @@ import numpy as np
 from gansmith.core.html import table
 from gansmith.core.metric_name import column_of
 from gansmith.evaluation.downstream.seeds import gain_over
+from gansmith.evaluation.health import HEALTHY
 from gansmith.evaluation.result import badness, best_end, last_evaluation
-from gansmith.monitoring.health import HEALTHY
 from gansmith.parts.metrics.base import Number
 from gansmith.runs.folder import RunFolder, is_run
 from gansmith.runs.log import Row, add_up, best_snapshot, read_rows

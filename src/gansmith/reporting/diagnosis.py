@@ -13,13 +13,13 @@ from gansmith.core.events import OnProgress, PlainLines
 from gansmith.core.html import ShownAsLines
 from gansmith.core.metric_name import column_of
 from gansmith.core.registry import load_plugins
+from gansmith.evaluation import health
+from gansmith.evaluation.health import COLLAPSES, HEALTHY, Verdict
 from gansmith.evaluation.reference import open_reference, run_data_of
 from gansmith.evaluation.snapshot import SnapshotEvaluator, open_snapshot_extractor, snapshot_inputs
+from gansmith.evaluation.suggestions import Suggestion, suggest
+from gansmith.evaluation.thresholds import Thresholds, gone
 from gansmith.inference.load import load_model
-from gansmith.monitoring import health
-from gansmith.monitoring.health import COLLAPSES, HEALTHY, Verdict
-from gansmith.monitoring.suggestions import Suggestion, suggest
-from gansmith.monitoring.thresholds import Thresholds, gone
 from gansmith.parts.metrics.class_coverage import evenness
 from gansmith.recipes.load import read_run_recipe
 from gansmith.recipes.recipe import Recipe

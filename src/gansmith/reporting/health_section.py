@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 
 from gansmith.core.metric_name import column_of
-from gansmith.monitoring.health import HEALTHY, TITLES
+from gansmith.evaluation.health import HEALTHY, TITLES
 from gansmith.reporting.embedded_images import img_tag, load_picture
 from gansmith.runs.folder import RunFolder
 from gansmith.runs.log import read_rows

@@ -1,7 +1,8 @@
-"""The page of a sweep: variants with deviations over seeds, curves, samples, and its runs."""
+"""The result of a sweep, and its page: variants with deviations over seeds, curves, samples, and its runs."""
 
 import io
 import os
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from gansmith.core.atomic_files import commit_text
 from gansmith.core.html import embedded, table
 from gansmith.core.metric_name import column_of
 from gansmith.core.plain_files import read_bytes
+from gansmith.evaluation.compare import FEWEST, MOST, compare
 from gansmith.evaluation.result import NOISE
-from gansmith.evaluation.variants import RunOfVariant, SweepTable, Variant, number_texts
+from gansmith.evaluation.variants import RunOfVariant, SweepTable, Variant, compare_variants, number_texts
 from gansmith.reporting.comparison_curves import LINES
+from gansmith.reporting.comparison_page import write_comparison
 from gansmith.reporting.curves import INK, style_panel
 from gansmith.reporting.load_matplotlib import load_matplotlib
 from gansmith.reporting.page import page, section
@@ -30,6 +33,32 @@ RULE = (
     "± is the standard deviation over seeds. A variant leads if its mean is best, or if its differences from the "
     f"best, seed by seed, have a mean within {NOISE:g} standard deviations. fd is measured at each run's best snapshot."
 )
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep that is finished or paused."""
+
+    folder: Path
+    finished: bool
+    table: SweepTable
+    page: Path
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``gansmith sweep --json`` prints: JSON values."""
+        return {"folder": str(self.folder), "finished": self.finished, "page": str(self.page), **self.table.to_json()}
+
+    def _repr_html_(self) -> str:
+        return self.table._repr_html_()
+
+
+def end_sweep(sweep: SweepFolder) -> Sweep:
+    """Compare the runs of a sweep, and write its page."""
+    found = compare_variants(sweep)
+    best = [run for variant in found.ranked if (run := variant.best) is not None][:MOST]
+    if len(best) >= FEWEST and sweep.record.is_finished:
+        write_comparison(compare([sweep.path / run.folder for run in best], "cpu"), sweep.comparison)
+    return Sweep(sweep.path, sweep.record.is_finished, found, write_sweep(sweep, found))
 
 
 def write_sweep(sweep: SweepFolder, found: SweepTable) -> Path:

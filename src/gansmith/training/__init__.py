@@ -1,1 +1,1 @@
-"""The training step, the loop around it, and what it needs to start."""
+"""From a recipe's name to a trained run: planning, preparation, the step, the loop around it, sweeps."""

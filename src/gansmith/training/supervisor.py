@@ -18,10 +18,10 @@ from gansmith.core.events import (
 from gansmith.core.metric_name import column_of
 from gansmith.core.runtime import Runtime
 from gansmith.data.base import ImageData
+from gansmith.evaluation.health import HEALTHY, HOPELESS, Verdict, diagnose
 from gansmith.evaluation.snapshot import open_snapshot_extractor
+from gansmith.evaluation.suggestions import suggest
 from gansmith.methods.capabilities import samples_from_latents
-from gansmith.monitoring.health import HEALTHY, HOPELESS, Verdict, diagnose
-from gansmith.monitoring.suggestions import suggest
 from gansmith.runs.folder import RunFolder
 from gansmith.runs.length import RunLength
 from gansmith.runs.log import Row, append_row, best_snapshot, read_rows

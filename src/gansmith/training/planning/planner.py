@@ -10,15 +10,22 @@ from gansmith.data.base import DataOptions, DataSpec, ImageData, Source, random_
 from gansmith.data.image_format import largest_inside, within
 from gansmith.data.peek import peek
 from gansmith.imaging.images import POINT
-from gansmith.planning.choices import (
+from gansmith.recipes import AUTO
+from gansmith.recipes.layer_table import work_in
+from gansmith.recipes.load import load_recipe
+from gansmith.recipes.recipe import Recipe
+from gansmith.runs.length import Budget, TimeLimit, refuse_two_lengths, run_length
+from gansmith.runs.options import RunOptions
+from gansmith.training.memory import needed_mb
+from gansmith.training.planning.choices import (
     batch_for,
     fit_networks,
     fit_to_data,
     fit_to_length,
     for_all_processes,
 )
-from gansmith.planning.expectations import expectation_for
-from gansmith.planning.heuristics import (
+from gansmith.training.planning.expectations import expectation_for
+from gansmith.training.planning.heuristics import (
     BATCH,
     COMPACT,
     DEFAULT_MINUTES,
@@ -32,14 +39,7 @@ from gansmith.planning.heuristics import (
     fewest_kimg,
     side_for,
 )
-from gansmith.planning.proposal import Choice, Proposal, RecipeBuilder
-from gansmith.recipes import AUTO
-from gansmith.recipes.layer_table import work_in
-from gansmith.recipes.load import load_recipe
-from gansmith.recipes.recipe import Recipe
-from gansmith.runs.length import Budget, TimeLimit, refuse_two_lengths, run_length
-from gansmith.runs.options import RunOptions
-from gansmith.training.memory import needed_mb
+from gansmith.training.planning.proposal import Choice, Proposal, RecipeBuilder
 from gansmith.training.prepare import (
     Prepared,
     Speed,

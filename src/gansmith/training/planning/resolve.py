@@ -1,27 +1,21 @@
-"""Resolve the recipe of a run, plan it, prepare it, or try it dry."""
+"""The recipe of a run, read by name or planned; the run prepared from it, and tried dry."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any
 
-from gansmith.core.events import Event, MessageEvent, OnEvent
+from gansmith.core.events import MessageEvent, OnEvent
 from gansmith.core.html import facts
 from gansmith.core.registry import load_plugins
-from gansmith.core.runtime import Runtime, start_runtime
-from gansmith.data.base import Source
-from gansmith.data.find import DataName
-from gansmith.planning.planner import propose
-from gansmith.planning.proposal import Proposal
+from gansmith.core.runtime import Runtime
 from gansmith.recipes import AUTO
-from gansmith.recipes.layer_table import describe_networks
 from gansmith.recipes.load import load_recipe, override
 from gansmith.recipes.recipe import Recipe
-from gansmith.reporting.display import showing
-from gansmith.reporting.tracking import parse_loggers
 from gansmith.runs.length import refuse_two_lengths
-from gansmith.runs.options import PlanKeywords, RunKeywords, RunOptions
+from gansmith.runs.options import RunOptions
+from gansmith.training.planning.planner import propose
 from gansmith.training.prepare import Prepared, prepare
 
 
@@ -48,27 +42,6 @@ def prepare_run(options: RunOptions, runtime: Runtime, on_event: OnEvent, *, mea
     for line in proposal.warnings:
         on_event(MessageEvent("warning", line))
     return prepared
-
-
-def plan(
-    source: DataName | Source = "fashion-sample",
-    *,
-    on_event: OnEvent | None = None,
-    progress: bool = True,
-    **keywords: Unpack[PlanKeywords],
-) -> Proposal:
-    """Plan a recipe for the data, the machine and the budget; pass ``proposal.recipe`` to ``train`` to use it.
-
-    The keywords are overrides, kimg, epochs, minutes, device, precision, holdout, plugins and data_root, with the same
-    meaning as in ``train``, like ``on_event`` and ``progress``. Writes only the cache of images. Raises GansmithError
-    where ``train`` would.
-    """
-    if unknown := keywords.keys() - PlanKeywords.__optional_keys__:
-        raise TypeError(f"plan() got an unexpected keyword argument '{min(unknown)}'")
-    options = RunOptions.of(source, **keywords)
-    load_plugins(options.plugins)
-    with showing(on_event, progress=progress) as listen:
-        return propose(options, start_runtime(options.device, options.precision), listen)[0]
 
 
 @dataclass(frozen=True)
@@ -102,19 +75,3 @@ class DryRun:
         shapes = escape("\n".join(self.shapes))
         pre = f'<pre style="font-family:monospace">{shapes}</pre>'
         return f"<div>{facts(f'dry run: {self.prepared.recipe.name}', shown)}{pre}</div>"
-
-
-def dry_run(source: DataName | Source, **keywords: Unpack[RunKeywords]) -> DryRun:
-    """Prepare the run that ``train`` would start with the same keywords; write only the cache of images."""
-    options, notes = RunOptions.of(source, **keywords), list[str]()
-    runtime = start_runtime(options.device, options.precision, compiled=options.compiled)
-
-    def note(event: Event) -> None:
-        if event.message:
-            notes.append(event.message)
-
-    load_plugins(options.plugins)
-    parse_loggers(options.loggers)
-    prepared = prepare_run(options, runtime, note, measure=True)
-    parse_loggers(options.loggers or prepared.recipe.monitor.loggers)
-    return DryRun(prepared, notes, describe_networks(prepared.recipe, prepared.data.spec))

@@ -8,7 +8,11 @@ from gansmith.core.schedules import Ramp
 from gansmith.data.base import DataSpec, DataSummary, ImageData
 from gansmith.data.duplicates import num_distinct
 from gansmith.methods.capabilities import latent_fields
-from gansmith.planning.heuristics import (
+from gansmith.recipes.layer_table import widest_map
+from gansmith.recipes.load import load_recipe
+from gansmith.runs.length import RunLength
+from gansmith.training.memory import needed_mb
+from gansmith.training.planning.heuristics import (
     BATCH,
     CLASSES,
     COMPACT,
@@ -34,11 +38,7 @@ from gansmith.planning.heuristics import (
     lr_for,
     width_for,
 )
-from gansmith.planning.proposal import RecipeBuilder
-from gansmith.recipes.layer_table import widest_map
-from gansmith.recipes.load import load_recipe
-from gansmith.runs.length import RunLength
-from gansmith.training.memory import needed_mb
+from gansmith.training.planning.proposal import RecipeBuilder
 from gansmith.training.prepare import same_number
 
 WIDTH_PATHS = ("method.generator.base_channels", "method.discriminator.base_channels")

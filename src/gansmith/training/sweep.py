@@ -1,7 +1,6 @@
 """Plan and train a sweep: every combination of values and seeds, or those optuna suggests."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
@@ -13,13 +12,10 @@ from gansmith.core.events import MessageEvent, OnEvent
 from gansmith.core.on_ray import run_each
 from gansmith.core.runtime import set_threads, threads
 from gansmith.core.version import __version__
-from gansmith.evaluation.compare import FEWEST, MOST, compare
 from gansmith.evaluation.result import badness
-from gansmith.evaluation.variants import SweepTable, compare_variants
+from gansmith.evaluation.variants import compare_variants
 from gansmith.recipes.load import override
 from gansmith.recipes.recipe import Recipe
-from gansmith.reporting.comparison_page import write_comparison
-from gansmith.reporting.sweep_page import write_sweep
 from gansmith.runs.sweep import (
     MANY,
     Search,
@@ -38,23 +34,6 @@ MOST_CHECKED = 2000  # combinations; of more, each value is checked alone too
 LOG_RATIO = 10  # a range whose ends differ by more is searched on a log scale
 
 TrainOne = Callable[[Path, str], bool]  # trains the run in a folder of the sweep; False: a signal paused it
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """A sweep that is finished or paused."""
-
-    folder: Path
-    finished: bool
-    table: SweepTable
-    page: Path
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what ``gansmith sweep --json`` prints: JSON values."""
-        return {"folder": str(self.folder), "finished": self.finished, "page": str(self.page), **self.table.to_json()}
-
-    def _repr_html_(self) -> str:
-        return self.table._repr_html_()
 
 
 def plan_sweep(
@@ -172,15 +151,6 @@ def end_of(path: Path, folder: str, train_one: TrainOne) -> tuple[State, str]:
         return "failed", str(problem).partition("\n")[0]
     finally:
         set_threads(count)  # a run on a busy machine may have taken fewer
-
-
-def end_sweep(sweep: SweepFolder) -> Sweep:
-    """Compare the runs of a sweep, and write its page."""
-    table = compare_variants(sweep)
-    best = [run for variant in table.ranked if (run := variant.best) is not None][:MOST]
-    if len(best) >= FEWEST and sweep.record.is_finished:
-        write_comparison(compare([sweep.path / run.folder for run in best], "cpu"), sweep.comparison)
-    return Sweep(sweep.path, sweep.record.is_finished, table, write_sweep(sweep, table))
 
 
 def _suggested(sweep: SweepFolder) -> Iterator[tuple[str, ...]]:

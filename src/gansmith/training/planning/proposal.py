@@ -7,9 +7,9 @@ from typing import Any
 import yaml
 
 from gansmith.core.html import LEFT, table
-from gansmith.planning.expectations import Expectation
 from gansmith.recipes.load import flat, load_recipe, named_paths, override
 from gansmith.recipes.recipe import Recipe
+from gansmith.training.planning.expectations import Expectation
 
 USERS = "as you asked"
 EDITING = "Planned by gansmith. An edit below changes only its own field: gamma and lr do not follow size and batch."

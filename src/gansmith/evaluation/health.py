@@ -11,7 +11,7 @@ import numpy as np
 
 from gansmith.core.errors import some_of
 from gansmith.core.events import VerdictName
-from gansmith.monitoring.thresholds import Thresholds, gone, is_shown, rare
+from gansmith.evaluation.thresholds import Thresholds, gone, is_shown, rare
 from gansmith.runs.log import Row, measure
 
 HEALTHY: Final = "healthy"

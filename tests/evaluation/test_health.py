@@ -3,8 +3,8 @@
 import pytest
 
 from gansmith.core.metric_name import column_of
-from gansmith.monitoring.health import HEALTHY, HOPELESS, RULES, TITLES, diagnose, diagnose_once
-from gansmith.monitoring.thresholds import Thresholds, gone
+from gansmith.evaluation.health import HEALTHY, HOPELESS, RULES, TITLES, diagnose, diagnose_once
+from gansmith.evaluation.thresholds import Thresholds, gone
 from gansmith.runs.log import best_snapshot, measure
 
 LIMITS = Thresholds()
@@ -309,7 +309,7 @@ def test_every_rule_has_a_title_and_hope_is_lost_for_known_verdicts():
 def test_every_threshold_is_used(field):
     import inspect
 
-    from gansmith.monitoring import health
-    from gansmith.monitoring import thresholds as snapshots
+    from gansmith.evaluation import health
+    from gansmith.evaluation import thresholds as snapshots
 
     assert f"limits.{field}" in inspect.getsource(health) + inspect.getsource(snapshots)

@@ -17,9 +17,15 @@ from gansmith.data.duplicates import distinct_share
 from gansmith.data.find import find_source
 from gansmith.data.open import open_data
 from gansmith.data.peek import peek
-from gansmith.planning import choices, expectations, planner
-from gansmith.planning.expectations import Expectation, expectation_for, seen_runs
-from gansmith.planning.heuristics import (
+from gansmith.recipes.layer_table import work_in
+from gansmith.recipes.load import load_recipe, named_paths, parse_recipe
+from gansmith.runs.length import Budget, TimeLimit
+from gansmith.runs.options import RunOptions
+from gansmith.training import prepare
+from gansmith.training.memory import needed_mb
+from gansmith.training.planning import choices, expectations, planner
+from gansmith.training.planning.expectations import Expectation, expectation_for, seen_runs
+from gansmith.training.planning.heuristics import (
     COMPACT,
     GPU,
     LARGE_GPU,
@@ -30,14 +36,8 @@ from gansmith.planning.heuristics import (
     side_for,
     width_for,
 )
-from gansmith.planning.proposal import USERS, Proposal, RecipeBuilder
-from gansmith.planning.resolve import prepare_run
-from gansmith.recipes.layer_table import work_in
-from gansmith.recipes.load import load_recipe, named_paths, parse_recipe
-from gansmith.runs.length import Budget, TimeLimit
-from gansmith.runs.options import RunOptions
-from gansmith.training import prepare
-from gansmith.training.memory import needed_mb
+from gansmith.training.planning.proposal import USERS, Proposal, RecipeBuilder
+from gansmith.training.planning.resolve import prepare_run
 from gansmith.training.prepare import Speed
 from small_runs import Listener
 

@@ -13,12 +13,13 @@ from gansmith.core.errors import DiskFullError, TrainingError
 from gansmith.core.events import silent
 from gansmith.evaluation.variants import compare_variants
 from gansmith.parts.metrics.base import Number
-from gansmith.planning import sweep as planning
-from gansmith.planning.sweep import end_of, plan_sweep, train_sweep
 from gansmith.recipes.load import load_recipe
+from gansmith.reporting.sweep_page import Sweep, end_sweep
 from gansmith.runs.folder import RunFolder
 from gansmith.runs.sweep import SweepFolder, combinations, parse_vary
+from gansmith.training import sweep as sweeping
 from gansmith.training import trainer as training
+from gansmith.training.sweep import end_of, plan_sweep, train_sweep
 from small_runs import MONITORED, RHYTHM, Listener, small
 
 HUNDRED = ",".join(map(str, range(1, 101)))
@@ -29,7 +30,7 @@ def planned(*vary: str, **more):
     return plan_sweep("tiny.npz", parse_vary(vary), load_recipe("mlp-small"), **more)
 
 
-def swept(source: Path, out: Path, *vary: str, **more) -> planning.Sweep:
+def swept(source: Path, out: Path, *vary: str, **more) -> Sweep:
     words = {"recipe": "mlp-small", "overrides": TINY, "steps": 60, "seeds": 2, "precision": "fp32", "device": "cpu"}
     return api.sweep(source, vary or ["lr=2e-3,1e-3"], out=out, progress=False, **{**words, **more})
 
@@ -95,7 +96,7 @@ def test_a_run_that_diverges_has_failed_and_a_full_disk_ends_the_sweep(tmp_path)
     assert train_sweep(folder, diverging, said)
     assert folder.record.is_finished
     assert len(said.said("warning")) == 2
-    found = planning.end_sweep(folder)
+    found = end_sweep(folder)
     assert (found.finished, found.table.metric) == (True, "")
     assert "failed: not finite" in found.page.read_text()
 
@@ -167,7 +168,7 @@ def test_a_variant_is_worse_if_its_seeds_say_so(tmp_path):
 @pytest.mark.slow
 def test_suggestions_repeat_when_a_sweep_goes_on(tmp_path, monkeypatch):
     pytest.importorskip("optuna", reason="pip install 'gansmith[search]'")
-    monkeypatch.setattr(planning, "_value_of", lambda sweep, changes: abs(float(changes[0].partition("=")[2]) - 3e-4))
+    monkeypatch.setattr(sweeping, "_value_of", lambda sweep, changes: abs(float(changes[0].partition("=")[2]) - 3e-4))
     record = planned("lr=1e-5..1e-2", "batch_size=8..64", "loss=hinge,least_squares", search="optuna", trials=6)
     whole = SweepFolder.begin(tmp_path / "whole", record)
     assert train_sweep(whole, lambda *_: True, silent)
@@ -179,7 +180,7 @@ def test_suggestions_repeat_when_a_sweep_goes_on(tmp_path, monkeypatch):
     assert len(whole.record.variants()) == 6
     values = [float(each[0].partition("=")[2]) for each in whole.record.variants()]
     assert all(1e-5 <= each <= 1e-2 for each in values)
-    monkeypatch.setattr(planning, "_value_of", lambda *_: None)  # all of its runs have failed
+    monkeypatch.setattr(sweeping, "_value_of", lambda *_: None)  # all of its runs have failed
     few = SweepFolder.begin(tmp_path / "few", planned("loss=hinge,least_squares", "lr=1,2", search="optuna"))
     assert few.record.trials == 4
     assert train_sweep(few, lambda *_: True, silent)

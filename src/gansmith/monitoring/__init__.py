@@ -1,1 +1,0 @@
-"""Verdicts from the logged numbers of a run, and suggestions."""
