@@ -57,6 +57,16 @@ def test_an_image_is_a_quarter_of_the_sum_over_all_sizes():
     torch.testing.assert_close(layers.enlarge(second), second[..., :1, :1].expand(2, 3, 28, 28))  # even areas stay so
 
 
+def test_the_last_map_adds_an_image_of_its_own_size():
+    layers = SMALL.model_copy(update={"last_map": True}).generator(ImageSpec(28, 28, 3, latent_dim=5)).layers
+    first = torch.randn(2, 8, 7, 7)
+    second = layers.stages[1](layers.stages[0](first))
+    third = layers.stages[2](second)
+    assert third.shape == (2, 2, 28, 28)
+    images = layers.enlarge(layers.heads[0](layers.stages[0](first))) + layers.heads[1](second)
+    torch.testing.assert_close(layers(first), (0.25 * (images + layers.heads[2](third))).tanh())
+
+
 def test_blocks_add_to_their_input():
     maps, generating, judging = (
         torch.randn(2, 3, 4, 4),

@@ -268,7 +268,7 @@ def test_large_images_on_a_cpu_with_little_time_are_made_smaller(measured, tmp_p
     found = propose(source, minutes=1)  # 60 kimg at 32 px, 27 at 48, 3.75 at 128
     assert found.recipe.data.size == 32
     assert measured[-1][1].height == 128
-    assert found.recipe.kimg == pytest.approx(60, rel=0.3)  # predicted from the speed at 128 px
+    assert found.recipe.kimg == pytest.approx(60, rel=0.4)  # predicted from the speed at 128 px
     reason = "128 x 128 needs 400 kimg, and on this CPU the budget allows 4"
     assert choice(found, "size") == ("32", reason)
     assert propose(source, minutes=7).recipe.data.size == 64  # 105 kimg
@@ -367,6 +367,7 @@ def test_overrides_win_and_are_shown(measured, tmp_path):
 def test_other_choices_above_28_px(measured, tmp_path, side, widest):
     found = propose(images(tmp_path, 600), f"size={side}", kimg=1)
     assert choice(found, "end_norm") == ("yes", f"large images: {side} px, more than 28")
+    assert choice(found, "last_map") == ("yes", f"large images: {side} px, more than 28")
     assert choice(found, "detail") == ("yes", f"large images: {side} px, more than 28")
     assert found.recipe.method.discriminator.detail
     assert choice(found, "interval") == ("4", f"large images: {side} px, more than 28")
@@ -383,7 +384,7 @@ def test_other_choices_above_28_px(measured, tmp_path, side, widest):
 ])  # fmt: skip
 def test_one_override(measured, tmp_path, override, what):
     found = propose(images(tmp_path, 600), override, "discriminator.norm=none")
-    fitted = () if "kind" in override else ("end_norm=false",)
+    fitted = () if "kind" in override else ("end_norm=false", "last_map=false")
     fitted += ("interval=8",) if "weight" in override else ()
     before = load_recipe(COMPACT, (override, "discriminator.norm=none", *fitted))
     for path in ("penalties", "generator", "augment"):

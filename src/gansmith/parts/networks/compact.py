@@ -24,6 +24,7 @@ class Compact(Network):
     G: latent -> start map (widest) -> blocks, norm, ReLU -> (doubling 4x4 transposed convolution, blocks, norm, ReLU)
        From each of these maps another doubling convolution makes an image. Smaller images are enlarged bilinearly; a
        quarter of the sum of all goes through tanh.
+       With ``last_map`` a map of the image's side follows in the same way; a 3x3 convolution makes an image of it.
        Block: x + conv(relu(norm(conv(relu(norm(x)))))), convolutions 3x3; with ``end_norm`` a norm follows the last.
     D: images, with ``detail`` also their local detail -> halving 4x4 convolution, norm (not in the first), leaky,
        blocks -> ... -> Linear over the last map; one logit.
@@ -51,6 +52,9 @@ class Compact(Network):
         False, description="a norm with initial gain 0 at the end of G's blocks: more variety above 28 px"
     )
     detail: bool = Field(False, description="D sees a map of local detail beside the image: no grain above 28 px")
+    last_map: bool = Field(
+        False, description="G ends in a map of the image's side, with half of base_channels: finer images above 28 px"
+    )
     leak: float = Field(0.2, ge=0, lt=1, description="slope of D's LeakyReLU below 0")
 
     @property
@@ -69,6 +73,11 @@ class Compact(Network):
             inside = [GeneratorBlock(width, self.norm, end_norm=self.end_norm) for _ in range(blocks)]
             stages.append(nn.Sequential(*larger, *inside, *normed(self.norm, width), nn.ReLU(inplace=True)))
             heads.append(StridedConvTranspose2d(width, spec.channels, bias=True))
+        if self.last_map:
+            width = max(self.base_channels // 2, 1)
+            larger = [StridedConvTranspose2d(widths[-1], width, bias=self.norm == "none")]
+            stages.append(nn.Sequential(*larger, *normed(self.norm, width), nn.ReLU(inplace=True)))
+            heads.append(nn.Conv2d(width, spec.channels, 3, 1, 1))
         layers = SumOfImages(stages, heads, nn.Sigmoid() if self.value_range == "unit" else nn.Tanh())
         project = nn.Linear(spec.latent_dim + spec.num_classes, widths[0] * rows * columns)
         network = finish(DCGANGenerator(project, (widths[0], rows, columns), layers, spec.num_classes), self)
@@ -104,7 +113,10 @@ class Compact(Network):
 
 
 class SumOfImages(nn.Module):
-    """Maps (N, C, h, w) -> images: the head of each stage adds IMAGE_GAIN times an image twice as large as its map."""
+    """Maps (N, C, h, w) -> images: the head of each stage adds IMAGE_GAIN times an image.
+
+    An image is twice as large as its map; after a last map of the image's side it is as large.
+    """
 
     def __init__(self, stages: list[nn.Module], heads: list[nn.Module], last: nn.Module) -> None:
         super().__init__()
@@ -116,7 +128,9 @@ class SumOfImages(nn.Module):
         for stage, head in zip(self.stages, self.heads, strict=True):
             maps = stage(maps)
             more = IMAGE_GAIN * head(maps)
-            images = more if images is None else self.enlarge(images) + more
+            if images is not None:
+                more = more + (images if images.shape == more.shape else self.enlarge(images))
+            images = more
         return self.last(images)
 
 

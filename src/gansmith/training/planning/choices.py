@@ -26,6 +26,7 @@ from gansmith.training.planning.heuristics import (
     IMAGES_OF_A_CLASS,
     INTERVAL,
     LARGE_GPU,
+    LAST_MAP,
     LR_OF_D,
     MEMORY_SHARE,
     NARROWEST,
@@ -78,9 +79,10 @@ def _fit_width(draft: RecipeBuilder, spec: DataSpec, kimg: float) -> None:
 
 
 def fit_networks(draft: RecipeBuilder, spec: DataSpec) -> None:
-    """Decide ``COMPACT``'s end norm, local detail, penalty interval and learning rates, by image size and width."""
+    """Decide ``COMPACT``'s end norm, last map, local detail, interval of R1 and learning rates, by size and width."""
     large, text = _is_large(spec)
     draft.decide("end_norm", ("method.generator.end_norm",), END_NORM[large], text)
+    draft.decide("last_map", ("method.generator.last_map",), LAST_MAP[large], text)
     draft.decide("detail", ("method.discriminator.detail",), DETAIL[large], text)
     draft.decide("interval", ("method.penalties.0.interval",), INTERVAL[large], text)
     if widest := widest_map(draft.recipe, spec):

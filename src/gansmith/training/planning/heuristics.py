@@ -22,6 +22,7 @@ WIDTHS = (((2_000, 250), 32), ((6_000, 6_000), 48))  # fewest kimg (up to SMALL_
 WIDER_COSTS = 3  # above SMALL_PX, 32 channels cost three times as much as 16, and a side needs its kimg with them too
 BATCH = (64, 16)  # above SMALL_PX four times the steps for the same images are worth more than their noise
 END_NORM = (False, True)  # a norm at the end of G's blocks
+LAST_MAP = (False, True)  # G ends in a map of the image's side
 DETAIL = (False, True)  # D sees a map of local detail
 INTERVAL = (8, 4)  # of R1
 LR_OF_D = (1.0, 0.4)  # D's learning rate over G's; with equal rates D diverged at 64 px
