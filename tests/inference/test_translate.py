@@ -1,5 +1,6 @@
 """Translation of images of any size: tiles, alpha, rotation, masks, and what is refused."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -250,7 +251,8 @@ def test_training_from_the_command_line(shell, tmp_path):
     code, _, err = shell("train", "photos", "--task", "colourize")
     assert code == 2
     assert "unknown task 'colourize' (did you mean 'colorize'?)" in err
-    code, _, err = shell("train", "photos", "photos", "--pairs", "--steps", 2, *words, "--out", "two")
+    shutil.copytree(tmp_path / "photos", tmp_path / "sharp")
+    code, _, err = shell("train", "photos", "sharp", "--pairs", "--steps", 2, *words, "--out", "two")
     assert code == 0, err
     assert api.load("two").record.data.pairs
 
