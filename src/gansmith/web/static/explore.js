@@ -114,7 +114,7 @@ export function Explore({ engine, query, onQuery, heading }) {
   /** Change the page. ``tag`` names what changes: quick changes with one tag are one step of undo; "" is no step. */
   const change = useCallback((changes, tag = "step") => {
     const old = pageNow.current;
-    const next = { ...old, ...changes };
+    const next = { ...old, ...(typeof changes === "function" ? changes(old) : changes) };
     const history = past.current;
     const now = Date.now();
     if (tag && (tag === "step" || tag !== history.tag || now - history.time > ONE_STEP_MS)) {
@@ -421,7 +421,7 @@ function Labels({ model, state, onChange }) {
 
 function Pins({ engine, model, page, change, choose, onRemove }) {
   const { pins } = page;
-  const put = (id, tray) => change({ [tray]: [...page[tray].filter((each) => each !== id), id], tab: "mix" });
+  const put = (id, tray) => change((now) => ({ [tray]: [...now[tray].filter((each) => each !== id), id], tab: "mix" }));
   const shift = (at, by) => {
     const order = [...pins];
     [order[at], order[at + by]] = [order[at + by], order[at]];
