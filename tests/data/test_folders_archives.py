@@ -138,6 +138,16 @@ def test_an_archive_is_its_folder(tmp_path, kind):
     assert archive.summary.ignored == {".md file": 1, "__MACOSX folder": 1}
 
 
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2"])
+def test_archives_that_were_joined_end_to_end(tmp_path, mode):
+    parts = [tarred(tmp_path / f"{name}.tar", {name: data}, mode).read_bytes() for name, data in FLAT.items()]
+    (tmp_path / "set.tar").write_bytes(b"".join(parts))
+    assert values(open_data(tmp_path / "set.tar")) == [10, 20, 30]
+    if mode == "w":
+        (tmp_path / "set.tar").write_bytes(parts[0] + b"signature of a signer")
+        assert values(open_data(tmp_path / "set.tar")) == [20]
+
+
 def everything_in(folder: Path) -> set[str]:
     return {str(path) for path in folder.rglob("*") if "cache" not in path.parts}
 

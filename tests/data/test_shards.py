@@ -1,5 +1,6 @@
 """Several archives as one source: the shards of a WebDataset."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
@@ -9,6 +10,8 @@ import pytest
 from PIL import Image
 
 from gansmith.cli.train import data_and_overrides
+from gansmith.core import object_storage
+from gansmith.core.errors import GansmithError
 from gansmith.data.base import DataOptions
 from gansmith.data.find import find_source
 from gansmith.data.open import open_data
@@ -115,3 +118,35 @@ def test_object_storage_that_refuses(stored, refused):
         find_source("nowhere://x/y.tar")
     with mock.patch.object(files, "isfile", side_effect=PermissionError("no rights")), refused("data.storage_refused"):
         find_source(f"{stored}/x-000.tar")
+
+
+class Stuck:
+    """A file that opens and answers no read."""
+
+    def __init__(self, until: threading.Event) -> None:
+        self._until = until
+
+    def seek(self, *_: int) -> int:
+        return 0
+
+    def read(self, _: int) -> bytes:
+        self._until.wait(60)
+        return b""
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("request_", "pattern"),
+    [("glob", "x-*.tar"), *((each, "x-000.tar") for each in ("isfile", "info", "open", "read"))],
+)
+def test_object_storage_that_never_answers(stored, monkeypatch, request_, pattern):
+    files, done = pytest.importorskip("fsspec").filesystem("memory"), threading.Event()
+    monkeypatch.setattr(object_storage, "SILENT_SEC", 0.2)
+    answer = {"return_value": Stuck(done)} if request_ == "read" else {"side_effect": lambda *_: done.wait(60)}
+    with mock.patch.object(files, "open" if request_ == "read" else request_, **answer):
+        with pytest.raises(GansmithError, match=r"bucket/.* has not answered for 0 s") as caught:
+            open_data(f"{stored}/{pattern}")
+        done.set()
+    assert caught.value.code == "data.storage_silent"

@@ -119,6 +119,31 @@ def test_every_action_of_explore(studio, open_page, tmp_path):
     until(other, "location.hash.includes('weights=0.5%2C0.5%2C-1')")
 
 
+def test_actions_that_come_before_the_next_drawing_all_count(studio, open_page):
+    page = open_page(studio + WALL)
+    until(page, DRAWN)
+    for number in range(3):
+        page.locator(".wall button").nth(number).click()
+        page.keyboard.press("p")
+    page.locator(".pins li").nth(2).wait_for()
+    page.get_by_role("tab", name="Plane").click()
+    page.locator(".plane-surface").wait_for()
+
+    def at_once(*names: str) -> None:
+        click = "document.querySelector(`[aria-label='${name}']`).click()"
+        page.evaluate(f"(names) => names.forEach((name) => {click})", names)
+
+    at_once("Move pin 1 back", "Move pin 1 back")
+    until(page, "[...document.querySelectorAll('.pins li b')].map((each) => each.textContent).join() === '2,3,1'")
+    press = "new KeyboardEvent('keydown', { key: 'ArrowRight', shiftKey: true, bubbles: true })"
+    page.evaluate(f"() => [1, 2, 3].forEach(() => document.querySelector('.plane-surface').dispatchEvent({press}))")
+    until(page, "location.hash.includes('at=3%2C0')")
+    at_once("Put pin 1 into the + tray", "Put pin 2 into the + tray", "Put pin 3 into the + tray")
+    until(page, "location.hash.includes('plus=1%2C2%2C3')")
+    at_once("Take pin 1 out", "Take pin 3 out")
+    until(page, "location.hash.includes('plus=2&') || location.hash.endsWith('plus=2')")
+
+
 def test_the_other_actions_of_explore(studio, open_page, tmp_path):
     page = open_page(studio + WALL)
     until(page, DRAWN)

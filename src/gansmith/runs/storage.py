@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import socket
-import threading
 import time
 import uuid
 from collections.abc import Iterable
@@ -18,7 +17,7 @@ from typing import Any
 
 from gansmith.core.errors import CheckpointError, GansmithError
 from gansmith.core.launched import is_first_here
-from gansmith.core.object_storage import ADVICE, is_address, open_storage, refused
+from gansmith.core.object_storage import SILENT_SEC, asked, is_address, open_storage, refused, silent
 from gansmith.runs.checkpoint import MANIFEST, NAME, is_checkpoint, list_checkpoints
 from gansmith.runs.folder import RECORD, RunFolder
 
@@ -26,8 +25,7 @@ OWNER = ".gansmith"  # a file that names the command that sends
 TRIAL = ".gansmith-trial"  # a file that is written and removed to see whether both are allowed
 HALF = ".part"  # end of the name of a file that is being written
 POLL_SEC = 0.2
-SILENT_SEC = 60.0  # the storage may take so long to answer,
-SLOWEST = 2**17  # and a second more for so many bytes of a file
+SLOWEST = 2**17  # bytes of a file for which the storage may take a second more to answer
 RESULTS = ("model", "evaluation")  # folders of a finished run
 
 
@@ -161,24 +159,14 @@ class Store:
         file could arrive after a new one.
         """
         if self._unanswered is not None and not self._unanswered.done():
-            raise self._silent("has not answered an earlier request yet")
-        answer, seconds = Future[Any](), SILENT_SEC + size / SLOWEST
-
-        def ask() -> None:
-            try:
-                answer.set_result(getattr(self._files, request)(*given, **more))
-            except BaseException as problem:
-                answer.set_exception(problem)
-
-        threading.Thread(target=ask, daemon=True).start()
+            raise silent(self.address, "has not answered an earlier request yet", "run")
+        answer: Future[Any] = asked(lambda: getattr(self._files, request)(*given, **more))
+        seconds = SILENT_SEC + size / SLOWEST
         wait([answer], seconds)
         if not answer.done():
             self._unanswered = answer
-            raise self._silent(f"has not answered for {seconds:.0f} s")
+            raise silent(self.address, f"has not answered for {seconds:.0f} s", "run")
         return answer.result()
-
-    def _silent(self, what: str) -> GansmithError:
-        return GansmithError("run.storage_silent", f"'{self.address}' {what}\n  {ADVICE['run']}")
 
     def _list(self) -> dict[str, int]:
         """Return the files there, below the address, and their sizes."""

@@ -34,8 +34,8 @@ from gansmith.web.run_log import RECENT, Row, RunLog
 from gansmith.web.sse import HERE, KEEP_ALIVE_SEC, MEDIA_TYPE, sse
 from gansmith.web.state import State
 
-POLL_SEC = 1.0  # between two looks of a stream at the files of its run; with over 8 streams up to 4 times as long
-PAUSE_SEC, LONGEST_PAUSE_SEC = 1.5, 30.0  # between messages of rows and pictures: for each open stream, and at most
+POLL_SEC = 1.0  # between two looks of a stream at the files of its run; with over 5 streams up to 4 times as long
+PAUSE_SEC, LONGEST_PAUSE_SEC = 3.0, 60.0  # between messages of rows and pictures: for each open stream, and at most
 MOST_STREAMS = 128
 MOST_READERS = 16  # runs whose rows are in memory
 SNAPSHOTS_SHOWN = 2000
@@ -349,7 +349,8 @@ class Watch:
                 elif time.monotonic() - spoke > KEEP_ALIVE_SEC:
                     spoke = time.monotonic()
                     yield HERE
-                await asyncio.sleep(POLL_SEC * min(4, max(1, self.streams / 8)))
+                often = POLL_SEC * min(4, max(1, self.streams / 5))
+                await asyncio.sleep(often - time.monotonic() % often)  # all at once: a page draws both runs together
         finally:
             self.streams -= 1
 

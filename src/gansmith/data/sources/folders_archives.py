@@ -5,6 +5,7 @@ import copy
 import gzip
 import hashlib
 import io
+import itertools
 import lzma
 import os
 import stat
@@ -548,6 +549,18 @@ class _Member(tarfile.TarInfo):
         return found
 
 
+def _at_another_tar(file: Any) -> bool:
+    """Go past the zeros at the end of a .tar to one that was appended, as by ``cat a.tar b.tar``; False if none was."""
+    while block := file.read(tarfile.BLOCKSIZE):
+        if any(block):
+            file.seek(file.tell() - len(block))
+            try:
+                return bool(_Member.frombuf(block, "utf-8", "surrogateescape"))
+            except tarfile.HeaderError:  # something else
+                return False
+    return False
+
+
 class TarSource(_Archive):
     """A .tar of a folder of images, plain or compressed, read from front to back."""
 
@@ -568,13 +581,16 @@ class TarSource(_Archive):
                     unpacked, mode = io.BufferedReader(_XzStream(file), 1 << 16), "r|"
                 what = f"more than {FREE_BYTES // 10**9} GB, over {MAX_RATIO} times its own size"
                 bounded: Any = unpacked if unpacked is file else _Bounded(unpacked, limit, self._too_large(what))
-                with tarfile.open(fileobj=bounded, mode=mode, encoding="utf-8", tarinfo=_Member) as archive:
-                    for ordinal, member in enumerate(archive):
-                        yield ordinal, archive, member
-                        kept: Any = archive
-                        kept.members.clear()  # tarfile keeps all, about 1 KB each
-                        if len(archive.pax_headers) > MAX_TAR_HEADERS:
-                            raise ValueError(f"it has more than {MAX_TAR_HEADERS} facts for all files")
+                ordinals, another = itertools.count(), True
+                while another:
+                    with tarfile.open(fileobj=bounded, mode=mode, encoding="utf-8", tarinfo=_Member) as archive:
+                        for member in archive:
+                            yield next(ordinals), archive, member
+                            kept: Any = archive
+                            kept.members.clear()  # tarfile keeps all, about 1 KB each
+                            if len(archive.pax_headers) > MAX_TAR_HEADERS:
+                                raise ValueError(f"it has more than {MAX_TAR_HEADERS} facts for all files")
+                    another = mode == "r:" and _at_another_tar(bounded)
         except (GansmithError, MemoryError):
             raise
         except Exception as problem:  # tarfile and the decompressors raise many types

@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from gansmith.core.errors import DataError, GansmithError, reason_of
 from gansmith.core.file_names import escaped, printable
-from gansmith.core.object_storage import is_address, open_storage, refused
+from gansmith.core.object_storage import answered, is_address, open_storage, refused
 from gansmith.data.base import DataOptions, Item, Payload
 from gansmith.data.sources.folders_archives import TAR_SUFFIXES, FileSource, TarSource
 from gansmith.data.sources.layouts import TEXTS, Files
@@ -72,7 +72,7 @@ def _stored_like(pattern: str) -> list[str]:
     """Return the addresses of the files in object storage that a pattern with * fits; DataError if there are none."""
     files, place = open_storage(pattern, "data")
     try:
-        found = sorted(files.glob(place))
+        found = sorted(answered(lambda: files.glob(place), pattern, "data"))
     except Exception as problem:  # fsspec's file systems raise many types
         raise refused(pattern, problem, "data") from problem
     if not found:

@@ -1,14 +1,17 @@
 """One file of a data set, on a disk or in object storage."""
 
+import io
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
 from gansmith.core.errors import DataError, GansmithError
 from gansmith.core.file_names import escaped, path_of
-from gansmith.core.object_storage import is_address, open_storage, refused
+from gansmith.core.object_storage import T, answered, is_address, open_storage, refused
 from gansmith.core.plain_files import open_plain
 
+BLOCK = 2**20  # bytes of a remote file that are asked for at once
 CHANGES_WITH = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated", "created")
 
 
@@ -28,7 +31,7 @@ class StoredFile:
     def _info(self) -> dict[str, Any]:
         files, place = self._storage
         try:
-            found: dict[str, Any] = files.info(place)
+            found: dict[str, Any] = self._answered(lambda: files.info(place))
         except Exception as problem:  # fsspec's file systems raise many types
             raise self.problem(problem, str(problem)) from problem
         return found
@@ -39,17 +42,19 @@ class StoredFile:
             return self.path.is_file()
         files, place = self._storage
         try:
-            return bool(files.isfile(place))
+            return bool(self._answered(lambda: files.isfile(place)))
         except Exception as problem:
             raise refused(self.location, problem, "data") from problem
 
     def open(self) -> IO[bytes]:
-        """Open the file for reading; OSError as ``open`` raises it."""
+        """Open the file for reading; OSError as ``open`` raises it, GansmithError if the storage does not answer."""
         if not self.is_remote:
             return open_plain(self.path)
         files, place = self._storage
-        opened: IO[bytes] = files.open(place, "rb")
-        return opened
+        return io.BufferedReader(RemoteFile(self._answered(lambda: files.open(place, "rb")), self._answered), BLOCK)
+
+    def _answered(self, request: Callable[[], T]) -> T:
+        return answered(request, self.location, "data")
 
     @cached_property
     def size(self) -> int:
@@ -66,6 +71,8 @@ class StoredFile:
 
     def problem(self, problem: Exception, damage: str) -> GansmithError:
         """Return the error for a file that is missing, that the storage refuses, or that is damaged."""
+        if isinstance(problem, GansmithError):  # the storage does not answer
+            return problem
         if isinstance(problem, FileNotFoundError):
             return DataError(
                 "data.not_found", f"'{self.location}' does not exist\n  bring it back, or start anew without it"
@@ -76,3 +83,33 @@ class StoredFile:
             "data.damaged_archive",
             f"'{self.location}' is damaged: {damage}\n  download it again, or leave it out of the set",
         )
+
+
+class RemoteFile(io.RawIOBase):
+    """A file of fsspec whose reads have a deadline."""
+
+    def __init__(self, opened: IO[bytes], answered: Callable[[Callable[[], bytes]], bytes]) -> None:
+        self._opened, self._answered = opened, answered
+
+    def readable(self) -> bool:
+        """Say that it is."""
+        return True
+
+    def seekable(self) -> bool:
+        """Say that it is."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a place; nothing is read."""
+        return self._opened.seek(offset, whence)
+
+    def readinto(self, buffer: Any) -> int:
+        """Read as much as there is room for; GansmithError if the storage does not answer."""
+        read = self._answered(lambda: self._opened.read(len(buffer)))
+        buffer[: len(read)] = read
+        return len(read)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._opened.close()
+        super().close()

@@ -111,7 +111,8 @@ export function Explore({ engine, query, onQuery, heading }) {
   const written = useRef(String(query));
   const past = useRef({ back: [], forth: [], tag: "", time: 0 });
 
-  /** Change the page. ``tag`` names what changes: quick changes with one tag are one step of undo; "" is no step. */
+  /** Change the page. ``changes`` is an object, or a function of the page as it is now, since two clicks can come before the
+   * next drawing. ``tag`` names what changes: quick changes with one tag are one step of undo; "" is no step. */
   const change = useCallback((changes, tag = "step") => {
     const old = pageNow.current;
     const next = { ...old, ...(typeof changes === "function" ? changes(old) : changes) };
@@ -157,11 +158,12 @@ export function Explore({ engine, query, onQuery, heading }) {
     engine.generate([state]).catch(() => {}); // asked for before the page is drawn anew: its picture takes what comes
     change({ current: state, from: { parent, how } }, tag);
   }, [engine]);
-  /** Change the chosen image. */
+  /** Change the chosen image. ``changes`` is an object, or a function of the image as it is now; null changes nothing. */
   const steer = useCallback((changes, tag) => {
     const { current, from } = pageNow.current;
     if (!current) return;
-    change({ current: { ...current, ...changes }, from: { ...from, how: from.how.includes("steered") ? from.how : [from.how, "steered"].filter(Boolean).join(", ") } }, tag);
+    const made = typeof changes === "function" ? changes(current) : changes;
+    if (made) change({ current: { ...current, ...made }, from: { ...from, how: from.how.includes("steered") ? from.how : [from.how, "steered"].filter(Boolean).join(", ") } }, tag);
   }, []);
   const pin = () => {
     const { pins, current, from } = pageNow.current;
@@ -349,11 +351,11 @@ function lineage(from, model, state) {
 
 function Steer({ model, page, steer }) {
   const { current } = page;
-  const move = (name, by) => {
-    const moves = { ...current.moves, [name]: by };
+  const move = (name, by) => steer((now) => {
+    const moves = { ...now.moves, [name]: by };
     if (by === 0) delete moves[name];
-    steer({ moves }, name);
-  };
+    return { moves };
+  }, name);
   const [extra, setExtra] = useState([]);
   const [number, setNumber] = useState(0);
   const own = [...new Set([...Object.keys(current.moves).filter((name) => name[0] === "z").map((name) => Number(name.slice(1))), ...extra])].sort((a, b) => a - b);
@@ -363,15 +365,15 @@ function Steer({ model, page, steer }) {
       onClick=${() => steer({ moves: {}, labels: null, truncation: null }, "step")}>Reset all<//>`}>
       <div class="stack tight">
         <${Truncation} value=${current.truncation} disabled=${Boolean(current.latent)} onInput=${(truncation) => steer({ truncation }, "truncation")} />
-        ${model.classes && html`<${Labels} model=${model} state=${current} onChange=${(labels, tag) => steer({ labels }, tag)} />`}
+        ${model.classes && html`<${Labels} model=${model} state=${current} onChange=${steer} />`}
       </div>
     <//>
     ${directions.length > 0 && html`<${Directions} model=${model} current=${current} move=${move} />`}
     <${Panel} title="Single numbers" help=${`An image is made from ${model.latent_dim} random numbers. Change one of them.`}>
       <div class="stack tight">
         <div class="row add-number"><${NumberField} label="Number" min=${0} max=${model.latent_dim - 1} value=${number} onChange=${setNumber} />
-          <${Button} onClick=${() => setExtra([...extra, number])}>Add slider<//>
-          <${Button} onClick=${() => setExtra([...extra, Math.floor(Math.random() * model.latent_dim)])}>Random one<//></div>
+          <${Button} onClick=${() => setExtra((now) => [...now, number])}>Add slider<//>
+          <${Button} onClick=${() => setExtra((now) => [...now, Math.floor(Math.random() * model.latent_dim)])}>Random one<//></div>
         ${own.map((at) => html`<${Slider} key=${at} label=${`Number ${at}`} min=${-4} max=${4} step=${0.05} value=${current.moves[`z${at}`] ?? 0} format=${signed}
           reset=${0} onInput=${(by) => move(`z${at}`, by)} />`)}
       </div>
@@ -406,13 +408,12 @@ function Labels({ model, state, onChange }) {
   const only = names.length === 1 ? classes[classAt(names[0], classes)] : "";
   const drawn = classOf({ ...state, labels: null }, model);
   const options = [["", `as drawn (${drawn})`], ...(names.length > 1 ? [["*", "a blend"]] : []), ...classes.map((name) => [name, name])];
-  const blend = (name, weight) => {
-    const start = state.labels ?? { [classKey(drawn, classes)]: 1 };
-    const next = { ...start, [classKey(name, classes)]: weight };
-    if (Object.values(next).some((each) => each > 0)) onChange(next, `label ${name}`);
-  };
+  const blend = (name, weight) => onChange((now) => {
+    const next = { ...(now.labels ?? { [classKey(drawn, classes)]: 1 }), [classKey(name, classes)]: weight };
+    return Object.values(next).some((each) => each > 0) ? { labels: next } : null;
+  }, `label ${name}`);
   return html`<${Select} label="Class" value=${names.length > 1 ? "*" : only} options=${options}
-      onChange=${(name) => { if (name !== "*") onChange(name ? { [classKey(name, classes)]: 1 } : null, "label"); }} />
+      onChange=${(name) => { if (name !== "*") onChange({ labels: name ? { [classKey(name, classes)]: 1 } : null }, "label"); }} />
     ${model.mixes_labels !== false && html`<details><summary>Blend classes</summary><div class="stack tight">
       ${classes.map((name) => html`<${Slider} key=${name} label=${name} min=${0} max=${1} step=${0.05} format=${(weight) => weight.toFixed(2)}
         value=${state.labels ? labels[classKey(name, classes)] ?? 0 : Number(name === drawn)} onInput=${(weight) => blend(name, weight)} />`)}
@@ -422,11 +423,12 @@ function Labels({ model, state, onChange }) {
 function Pins({ engine, model, page, change, choose, onRemove }) {
   const { pins } = page;
   const put = (id, tray) => change((now) => ({ [tray]: [...now[tray].filter((each) => each !== id), id], tab: "mix" }));
-  const shift = (at, by) => {
-    const order = [...pins];
-    [order[at], order[at + by]] = [order[at + by], order[at]];
-    change({ pins: order });
-  };
+  const shift = (id, by) => change((now) => {
+    const order = [...now.pins];
+    const at = order.findIndex((each) => each.id === id);
+    if (order[at] && order[at + by]) [order[at], order[at + by]] = [order[at + by], order[at]];
+    return { pins: order };
+  });
   if (!pins.length) {
     return html`<${Panel} title="Pins" help="Pin images (key P) to keep them, to walk between them, and to add and subtract them. Pins are part of this page's address."><//>`;
   }
@@ -439,8 +441,8 @@ function Pins({ engine, model, page, change, choose, onRemove }) {
       <div class="row">
         <${Button} kind="quiet" label=${`Put pin ${each.id} into the + tray`} onClick=${() => put(each.id, "plus")}>+<//>
         <${Button} kind="quiet" label=${`Put pin ${each.id} into the − tray`} onClick=${() => put(each.id, "minus")}>−<//>
-        <${Button} kind="quiet" label=${`Move pin ${each.id} forward`} disabled=${at === 0} onClick=${() => shift(at, -1)}>‹<//>
-        <${Button} kind="quiet" label=${`Move pin ${each.id} back`} disabled=${at === pins.length - 1} onClick=${() => shift(at, 1)}>›<//>
+        <${Button} kind="quiet" label=${`Move pin ${each.id} forward`} disabled=${at === 0} onClick=${() => shift(each.id, -1)}>‹<//>
+        <${Button} kind="quiet" label=${`Move pin ${each.id} back`} disabled=${at === pins.length - 1} onClick=${() => shift(each.id, 1)}>›<//>
         <${Button} kind="quiet" label=${`Remove pin ${each.id}`} onClick=${() => onRemove(each.id)}>×<//>
       </div></li>`)}</ul>
   <//>`;

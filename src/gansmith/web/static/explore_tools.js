@@ -43,13 +43,14 @@ export function Plane({ engine, model, page, change, choose }) {
     ...planeState(wall, [Math.floor(at[0]) + across, Math.floor(at[1]) + along], label), truncation: page.wallTruncation,
   })), [wall, Math.floor(at[0]), Math.floor(at[1]), label, page.wallTruncation]);
   const held = useRef(null);
-  const go = (x, y) => change({ at: [Math.round(x * 1e3) / 1e3, Math.round(y * 1e3) / 1e3] }, "plane");
+  const round = (place) => place.map((each) => Math.round(each * 1e3) / 1e3);
+  const go = (x, y) => change({ at: round([x, y]) }, "plane");
   const onKeyDown = (event) => {
     const size = event.shiftKey ? 1 : 0.1;
     const step = { ArrowLeft: [-size, 0], ArrowRight: [size, 0], ArrowUp: [0, -size], ArrowDown: [0, size] }[event.key];
     if (step) {
       event.preventDefault();
-      go(at[0] + step[0], at[1] + step[1]);
+      change((now) => ({ at: round([now.at[0] + step[0], now.at[1] + step[1]]) }), "plane");
     } else if (event.key === "Enter") choose(state, "from the plane");
   };
   const share = (across, along) => {
@@ -108,7 +109,8 @@ export function Walk({ engine, model, page, change }) {
     };
   }, [key, needed, closed, engine]);
   const { frames, problem } = state;
-  const shown = Math.min(frame, (frames?.length ?? 1) - 1);
+  const last = (frames?.length ?? 1) - 1;
+  const shown = Math.min(frame, last);
   useEffect(() => {
     if (!playing || !frames) return undefined;
     const timer = setInterval(() => setFrame((at) => {
@@ -124,8 +126,8 @@ export function Walk({ engine, model, page, change }) {
   };
   useHotkeys({
     " ": ["Play or pause the walk", play],
-    ".": ["Next frame of the walk", () => setFrame(Math.min(shown + 1, (frames?.length ?? 1) - 1))],
-    ",": ["Previous frame of the walk", () => setFrame(Math.max(0, shown - 1))],
+    ".": ["Next frame of the walk", () => setFrame((at) => Math.min(at + 1, last))],
+    ",": ["Previous frame of the walk", () => setFrame((at) => Math.max(0, Math.min(at, last) - 1))],
   });
   if (stops.length < 2) {
     return html`<${Panel} title="Walk" help="A walk turns one image into the next. Pin at least two images, then come back here."><//>`;
@@ -207,13 +209,13 @@ export function Mix({ engine, model, page, change, choose }) {
       const id = Number(/^pin (\d+)$/.exec(event.dataTransfer.getData("text/plain"))?.[1]);
       if (!byId(id)) return;
       event.preventDefault();
-      change({ [name]: [...page[name].filter((each) => each !== id), id] });
+      change((now) => ({ [name]: [...now[name].filter((each) => each !== id), id] }));
     },
   });
   const tray = (name, title, pins) => html`<section class="tray" aria-label=${`Tray ${title}`} ...${drop(name)}>
     <h3>${title}</h3>
     ${pins.length ? html`<ul class="tray-pins">${pins.map((pin) => html`<li key=${pin.id}><div class="tile"><${Picture} engine=${engine} state=${pin.state} label=${`Pin ${pin.id}`} /></div>
-      <${Button} kind="quiet" label=${`Take pin ${pin.id} out`} onClick=${() => change({ [name]: page[name].filter((id) => id !== pin.id) })}>${pin.id} ×<//></li>`)}</ul>`
+      <${Button} kind="quiet" label=${`Take pin ${pin.id} out`} onClick=${() => change((now) => ({ [name]: now[name].filter((id) => id !== pin.id) }))}>${pin.id} ×<//></li>`)}</ul>`
       : html`<p class="help">Drag pins here, or use ${title} below a pin.</p>`}</section>`;
   const words = `${plus.map((pin) => pin.id).join(" + ")}${minus.length ? ` − ${minus.map((pin) => pin.id).join(" − ")}` : ""}`;
   return html`<${Panel} title="Mix" help="Adds the mean of the + tray and takes away the mean of the − tray, in latent space: with + smiling, − neutral the difference is the smile."

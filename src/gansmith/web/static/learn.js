@@ -192,6 +192,8 @@ function Lesson({ presets, id, replace }) {
   const session = useSession(firstPreset.settings);
   const { form, started, live, ask } = session;
   const [settings, setSettings] = useState(null);
+  const settingsNow = useRef(settings); // two controls can be changed before the next drawing
+  settingsNow.current = settings;
   const [slow, setSlow] = useState(false);
   const [shown, setShown] = useState({ heat: true, real: true, fake: true, arrows: true, net: false });
   const [drawing, setDrawing] = useState(false);
@@ -215,11 +217,12 @@ function Lesson({ presets, id, replace }) {
   }, []);
 
   const send = (next, more = {}) => {
+    settingsNow.current = next;
     setSettings(next);
     clearTimeout(timer.current);
     timer.current = setTimeout(() => ask({ settings: next, ...more }), more.restart === undefined ? 200 : 0);
   };
-  const change = (name, value) => send({ ...settings, [name]: value });
+  const change = (name, value) => send({ ...settingsNow.current, [name]: value });
   const choose = (next) => {
     setPreset(next);
     setMended(false);
@@ -232,7 +235,7 @@ function Lesson({ presets, id, replace }) {
     setMended(true);
     live.current.mending = true;
     say(`${preset.remedy.title}. The same networks go on with other settings.`);
-    send({ ...settings, ...preset.remedy.settings }, { restart: false, playing: true });
+    send({ ...settingsNow.current, ...preset.remedy.settings }, { restart: false, playing: true });
   };
   const play = () => { setSlow(false); ask({ playing: !session.playing }); };
   const step = (which) => { setSlow(false); ask({ step: which }); };
@@ -352,7 +355,7 @@ function Stage({ session, shown, setShown, play, step, restart, ahead, beginTrai
         : "G has learned: what it makes moved a little, to where D is more easily fooled. The arrows show its next move."}</p>`}
       ${isPlane ? html`
         <canvas ref=${canvas} class="plane" width="640" height="640" role="img" aria-label=${`The plane with real and generated points. ${modes}`}></canvas>
-        <div class="row layers" role="group" aria-label="Show">${LAYERS.map(([name, words]) => html`<${Check} key=${name} label=${words} checked=${shown[name]} onChange=${(on) => setShown({ ...shown, [name]: on })} />`)}</div>
+        <div class="row layers" role="group" aria-label="Show">${LAYERS.map(([name, words]) => html`<${Check} key=${name} label=${words} checked=${shown[name]} onChange=${(on) => setShown((now) => ({ ...now, [name]: on }))} />`)}</div>
         <${Key} colour=${colour} started=${started} />`
       : html`<${Garments} fake=${canvas} frame=${facts.frame} started=${started} survey=${live.current.survey} colour=${colour} />`}
     </div>

@@ -43,8 +43,10 @@ function duration(seconds) {
   return hours ? `${hours} h ${minutes} min` : minutes ? `${minutes} min ${rest} s` : `${rest} s`;
 }
 
+const ENGLISH = new Intl.NumberFormat("en", { maximumFractionDigits: 1 }); // once: toLocaleString makes one at each call
+
 function many(value) {
-  return value === null || value === undefined ? "–" : value.toLocaleString("en", { maximumFractionDigits: 1 });
+  return value === null || value === undefined ? "–" : ENGLISH.format(value);
 }
 
 function StatusBadge({ run }) {
@@ -88,7 +90,7 @@ function List({ go }) {
   }, []);
   if (problem && !found) return html`<${Notice} kind="bad">${problem.message}<//>`;
   if (!found) return html`<p class="soft">Looking for runs …</p>`;
-  const choose = (name, on) => setChosen(on ? [...chosen, name].slice(-MOST_RUNS) : chosen.filter((each) => each !== name));
+  const choose = (name, on) => setChosen((now) => (on ? [...now, name].slice(-MOST_RUNS) : now.filter((each) => each !== name)));
   return html`<div class="stack">
     <div class="heading"><h1>Runs</h1>
       <div class="push row"><${Button} kind="main" disabled=${chosen.length < 2} onClick=${() => go("watch", chosen.join(","))}>
@@ -235,6 +237,8 @@ function Runs({ ids, query, go, replace }) {
   const runs = useRuns(ids);
   const [allowed, setAllowed] = useState(false);
   const [time, setTime] = useState(query.has("kimg") ? Number(query.get("kimg")) : null); // null: follow the newest
+  const timeNow = useRef(time); // two keys can come before the next drawing
+  timeNow.current = time;
   const [playing, setPlaying] = useState(false);
   const [weights, setWeights] = useState("ema");
   const [withReal, setWithReal] = useState(false);
@@ -247,17 +251,19 @@ function Runs({ ids, query, go, replace }) {
   };
   const steps = useMemo(() => [...new Set(known.flatMap((name) => (runs[name].previews ?? []).map((each) => each * per(name))))].sort((a, b) => a - b), [runs]);
   const end = Math.max(0, ...known.map((name) => runs[name].state.kimg), ...steps);
-  const at = time === null ? end : Math.min(time, end);
+  const place = (moment) => (moment === null ? end : Math.min(moment, end));
+  const at = place(time);
   const move = (kimg) => {
     const next = kimg >= end ? null : Math.max(0, kimg);
+    timeNow.current = next;
     setTime(next);
     const wanted = new URLSearchParams();
     if (next !== null) wanted.set("kimg", String(Number(next.toFixed(2))));
     replace("watch", ids.join(","), wanted);
   };
   const step = (by) => {
-    const place = steps.findLastIndex((each) => each <= at + 1e-9);
-    move(steps[Math.min(steps.length - 1, Math.max(0, place + by))] ?? 0);
+    const last = steps.findLastIndex((each) => each <= place(timeNow.current) + 1e-9);
+    move(steps[Math.min(steps.length - 1, Math.max(0, last + by))] ?? 0);
   };
   const stepNow = useRef(step);
   stepNow.current = step;
