@@ -1,11 +1,20 @@
 import os
 import signal
+from contextlib import nullcontext
 
 import pytest
 
 from gansmith.core import signals
 from gansmith.core.atomic_files import commit_file
-from gansmith.core.signals import ENDING, PAUSING, StopRequest, outliving_terminal, removing_half_files
+from gansmith.core.signals import (
+    ENDING,
+    PAUSING,
+    Stopped,
+    StopRequest,
+    interrupting,
+    outliving_terminal,
+    removing_half_files,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +81,18 @@ def test_sighup_stops_a_run_unless_its_terminal_was_closed(terminal, at_first, l
         os.kill(os.getpid(), signal.SIGHUP)
         assert stop.requested() == stops
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize(
+    ("at_first", "later", "stops"), [(True, False, False), (True, True, True), (False, False, True)]
+)
+def test_sighup_stops_the_reading_of_images_unless_the_terminal_was_closed(terminal, at_first, later, stops):
+    terminal[0] = at_first
+    with removing_half_files(), outliving_terminal():
+        with nullcontext() if not stops else pytest.raises(Stopped), interrupting():
+            terminal[0] = later
+            os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGHUP)
 
 
 def test_sighup_is_ignored_before_and_after_training():

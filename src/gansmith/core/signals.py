@@ -84,17 +84,22 @@ class Stopped(BaseException):
 def interrupting() -> Iterator[None]:
     """Raise Stopped inside when a signal of PAUSING or SIGHUP arrives, if this is the main thread.
 
-    A SIGHUP that the program ignores, as below nohup or where its terminal may close, stays ignored.
+    A SIGHUP that the program ignores, as below nohup, stays ignored, and so does that of a closed terminal inside
+    ``outliving_terminal``.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
+    hangup: Any = getattr(signal, "SIGHUP", None)  # Windows has none
+
     def receive(number: int, _: Any) -> None:
-        raise Stopped(number)
+        if not (number == hangup and _outliving and _had_terminal and not _has_terminal()):
+            raise Stopped(number)
 
     numbers = [getattr(signal, name) for name in (*PAUSING, "SIGHUP") if hasattr(signal, name)]
-    numbers = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    ignored = [number for number in numbers if signal.getsignal(number) is signal.SIG_IGN]
+    numbers = [number for number in numbers if number not in ignored or (number == hangup and _outliving)]
     old = {number: signal.signal(number, receive) for number in numbers}
     try:
         yield
@@ -104,19 +109,20 @@ def interrupting() -> Iterator[None]:
 
 
 _outliving = False  # SIGHUP is ignored by outliving_terminal, not by nohup
+_had_terminal = False  # when outliving_terminal began
 
 
 @contextmanager
 def outliving_terminal() -> Iterator[None]:
     """Ignore SIGHUP inside, which a closed terminal sends; handlers of the program and of nohup stay as they are."""
-    global _outliving
+    global _outliving, _had_terminal
     number: Any = getattr(signal, "SIGHUP", None)  # Windows has none
     main = threading.current_thread() is threading.main_thread()
     if number is None or not main or not _ends_program(number):
         yield
         return
     before = signal.signal(number, signal.SIG_IGN)
-    _outliving = True
+    _outliving, _had_terminal = True, _has_terminal()
     try:
         yield
     finally:
