@@ -214,7 +214,7 @@ def test_other_verbs_without_their_terminal(run, tmp_path, verb):
 
 @pytest.mark.slow
 def test_a_closed_terminal_ends_an_evaluation(run, tmp_path):
-    assert run(*named(VERBS["evaluate"][0], tmp_path / "a"), close_at="reading images")[0] == -signal.SIGHUP
+    assert run(*named(VERBS["evaluate"][0], tmp_path / "a"), close_at="reading images")[0] == 128 + signal.SIGHUP
 
 
 @pytest.mark.slow

@@ -1,11 +1,20 @@
 import os
 import signal
+from contextlib import nullcontext
 
 import pytest
 
 from gansmith.core import signals
 from gansmith.core.atomic_files import commit_file
-from gansmith.core.signals import PAUSING, StopRequest, outliving_terminal, removing_half_files
+from gansmith.core.signals import (
+    ENDING,
+    PAUSING,
+    Stopped,
+    StopRequest,
+    interrupting,
+    outliving_terminal,
+    removing_half_files,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -43,19 +52,22 @@ def test_a_second_signal_ends_at_once():
     assert ended.value.code == 128 + signal.SIGTERM
 
 
-def test_sigterm_removes_half_written_files(tmp_path):
+@pytest.mark.parametrize("name", ENDING)
+def test_a_signal_that_ends_the_program_removes_half_written_files(tmp_path, name):
+    number = getattr(signal, name)
+
     def write(path):
         path.write_text("half")
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
 
-    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    before = signal.signal(number, signal.SIG_DFL)
     try:
         with pytest.raises(SystemExit) as ended, removing_half_files():
             commit_file(tmp_path / "x.zip", write)
-        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        assert signal.getsignal(number) is signal.SIG_DFL
     finally:
-        signal.signal(signal.SIGTERM, before)
-    assert ended.value.code == 128 + signal.SIGTERM
+        signal.signal(number, before)
+    assert ended.value.code == 128 + number
     assert not list(tmp_path.iterdir())
 
 
@@ -64,11 +76,23 @@ def test_sigterm_removes_half_written_files(tmp_path):
 )
 def test_sighup_stops_a_run_unless_its_terminal_was_closed(terminal, at_first, later, stops):
     terminal[0] = at_first
-    with outliving_terminal(), StopRequest().listening() as stop:
+    with removing_half_files(), outliving_terminal(), StopRequest().listening() as stop:
         terminal[0] = later
         os.kill(os.getpid(), signal.SIGHUP)
         assert stop.requested() == stops
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize(
+    ("at_first", "later", "stops"), [(True, False, False), (True, True, True), (False, False, True)]
+)
+def test_sighup_stops_the_reading_of_images_unless_the_terminal_was_closed(terminal, at_first, later, stops):
+    terminal[0] = at_first
+    with removing_half_files(), outliving_terminal():
+        with nullcontext() if not stops else pytest.raises(Stopped), interrupting():
+            terminal[0] = later
+            os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGHUP)
 
 
 def test_sighup_is_ignored_before_and_after_training():

@@ -414,6 +414,15 @@ def test_a_table_beside_the_folder_that_names_nothing_here_is_left_alone(tmp_pat
     assert labels_of(listed(tmp_path / "set" / "train")) == {"x1.png": "pug", "x2.png": "cat"}
 
 
+def test_a_table_that_is_cut_short_is_not_recommended(tmp_path):
+    """A table that nobody asked for; --labels could not read it either."""
+    rows = "".join(f'{{"file_name": "{name}.png", "label": "{name}"}}\n' for name in "ab")
+    folder = write(tmp_path / "set", {**images("a.png", "b.png"), "metadata.jsonl": rows + '{"file_name": "c'})
+    (note,) = listed(folder).notes
+    assert "metadata.jsonl' is not used: cannot be read: line 3 is no JSON" in note
+    assert note.endswith("; save it as CSV in UTF-8")
+
+
 def test_tables_that_are_not_used_are_named(tmp_path):
     folder = write(tmp_path / "set", {**images("a.png"), "HAM_metadata.csv": "x,y\n", "notes.txt": ""})
     listing = listed(folder)

@@ -97,7 +97,7 @@ def test_names_that_would_be_equal_in_another_format(tmp_path):
     ]  # fmt: skip
 
 
-def test_what_is_done_is_skipped_and_what_was_cut_short_is_not_there(photos, tmp_path, refused):
+def test_what_is_done_is_skipped_and_what_was_cut_short_is_not_there(photos, tmp_path, refused, capsys, prose):
     made: list[str] = []
 
     def stopping(file: Path) -> Picture:
@@ -108,6 +108,7 @@ def test_what_is_done_is_skipped_and_what_was_cut_short_is_not_there(photos, tmp
 
     with pytest.raises(KeyboardInterrupt):
         run([photos], tmp_path / "U", make=stopping)
+    prose("after an interruption", capsys.readouterr().err)
     assert tree(tmp_path / "U") == ["a/x.png", "b/deep/y.JPG"]
     with refused("output.exists"):
         run([photos], tmp_path / "U")
@@ -239,6 +240,27 @@ def test_a_result_that_its_format_cannot_hold_is_a_failure(tmp_path, refused):
     write(tmp_path / "a.webp")
     with refused("output.result_not_written"):
         run([tmp_path / "a.webp"], tmp_path / "U", make=lambda _: Picture(np.zeros((1, 16_384, 3), np.uint8)))
+
+
+def test_names_that_a_folder_cannot_hold_fail_alone(tmp_path):
+    """A name is at most 255 bytes long; the name of a half-written file and another ending are longer."""
+    names = ["n" * 251 + ".png", "é" * 125 + ".png", "m" * 251 + ".gif", "z.png"]
+    for name in names:
+        write(tmp_path / "in" / name)
+    written = run([tmp_path / "in"], tmp_path / "U")
+    assert tree(tmp_path / "U") == sorted(set(names) - {names[2]} | {"m" * 251 + ".png"})
+    assert not written.failed
+    written = run([tmp_path / "in"], tmp_path / "V", options=WriteOptions("webp"))
+    assert tree(tmp_path / "V") == ["z.webp", "é" * 125 + ".webp"]
+    assert len(written.failed) == 2
+    assert "File name too long" in written.failed[0][1]
+
+
+def test_a_result_never_takes_the_name_of_a_folder(tmp_path):
+    for name in ("x.gif", "x.png/inside.png"):
+        write(tmp_path / "in" / name)
+    run([tmp_path / "in"], tmp_path / "U")
+    assert tree(tmp_path / "U") == ["x-2.png", "x.png/inside.png"]
 
 
 def test_one_result_is_in_memory_at_a_time(tmp_path):

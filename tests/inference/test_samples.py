@@ -191,18 +191,20 @@ def test_points_are_drawn_in_parts_too(refused, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["x.npz", "x.zip"])
-def test_an_interrupted_archive_leaves_nothing_and_replaces_nothing(tmp_path, name):
+def test_an_interrupted_archive_leaves_nothing_and_replaces_nothing(tmp_path, name, capsys):
     (tmp_path / name).write_bytes(b"older")
     with pytest.raises(KeyboardInterrupt):
         Drawer(samples(50), stop_after=20).drawn().save(tmp_path / name)
+    assert f"{name}' is not written; with --out FOLDER such work can be continued" in capsys.readouterr().err
     assert content(tmp_path) == {name: b"older"}
 
 
-def test_an_interrupted_folder_is_continued(refused, tmp_path):
+def test_an_interrupted_folder_is_continued(refused, tmp_path, capsys):
     made = samples(50, 3)
     with pytest.raises(KeyboardInterrupt):
         Drawer(made, stop_after=20).drawn().save(tmp_path / "x")
     assert len(content(tmp_path / "x")) == 20
+    assert "stopped: 20 of 50 images are in" in capsys.readouterr().err
     with refused("output.exists"):
         Drawer(made).drawn().save(tmp_path / "x")
     cut = tmp_path / "x" / "bag - purse" / "000013.png"

@@ -22,6 +22,7 @@ from gansmith.core.plain_files import refuse_special
 NOT_SUPPORTED = (errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 LOCK_FAILS = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT)  # of mounts over a network that have no locks, or lose them
 TEMPORARY = re.compile(r"\..+\.(\d+|[a-z0-9_]{8})\.tmp")  # names of half-written files and folders
+LONGEST_NAME = 255  # bytes
 METADATA_KEY = "gansmith"  # the entry in a weights file's header that holds the model's record
 
 
@@ -30,7 +31,7 @@ def commit_file(path: Path, write: Callable[[Path], object], *, flush: bool = Tr
 
     Without ``flush`` it takes less time, and a power cut may leave the newest files cut short or empty.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_name(path)
     with contextlib.suppress(FileNotFoundError):
         refuse_special(path, path.stat())  # a rename would put the file in a device's place
     try:
@@ -48,6 +49,14 @@ def commit_file(path: Path, write: Callable[[Path], object], *, flush: bool = Tr
         raise
     if flush:
         sync_folder(path.parent)
+
+
+def temporary_name(path: Path) -> Path:
+    """Return the name of a file while it is written, like TEMPORARY and no longer than file systems allow."""
+    name, end = os.fsencode(path.name), f".{os.getpid()}.tmp"
+    room = LONGEST_NAME - len(end) - 1
+    kept = path.name if len(name) <= room else name[:room].decode("utf-8", "ignore")
+    return path.with_name(f".{kept}{end}")
 
 
 def commit_json(path: Path, value: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Literal, TextIO
 
 from typing_extensions import TypedDict  # pydantic reads this one before Python 3.12
 
+from gansmith.core.errors import DiskFullError
 from gansmith.core.file_names import shown
 from gansmith.core.metric_name import column_of
 
@@ -186,6 +187,17 @@ def say(text: str) -> None:
         mute_lost_terminal()
         if getattr(problem, "errno", None) == errno.EPIPE:
             _mute(stream)
+
+
+@contextmanager
+def saying_what_is_there(text: Callable[[], str]) -> Iterator[None]:
+    """Say a text, if there is one, if a signal or a full disk ends the work inside: what is there, how to go on."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, DiskFullError):
+        if line := text():
+            say(line)
+        raise
 
 
 def redraw(line: str, cells: int) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 # Ctrl-C, kill, and what SLURM, Kubernetes and spot instances send before they end a job; Windows has the first two.
 PAUSING = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGXCPU")
+ENDING = (*(name for name in PAUSING if name != "SIGINT"), "SIGHUP")  # they end a program unless it listens
 STDERR, HEARD = 2, b"\nstopping after this step, then saving; once more leaves at once\n"
 
 
@@ -39,7 +40,7 @@ class StopRequest:
             self._old = {number: signal.signal(number, self._receive) for number in numbers}
             hangup = getattr(signal, "SIGHUP", None)
             self._had_terminal = _has_terminal()
-            if hangup is not None and (_outliving or signal.getsignal(hangup) is signal.SIG_DFL):  # else: nohup
+            if hangup is not None and (_outliving or _ends_program(hangup)):  # else: nohup
                 self._old[hangup] = signal.signal(hangup, self._hang_up)
         try:
             yield self
@@ -83,17 +84,22 @@ class Stopped(BaseException):
 def interrupting() -> Iterator[None]:
     """Raise Stopped inside when a signal of PAUSING or SIGHUP arrives, if this is the main thread.
 
-    A SIGHUP that the program ignores, as below nohup or where its terminal may close, stays ignored.
+    A SIGHUP that the program ignores, as below nohup, stays ignored, and so does that of a closed terminal inside
+    ``outliving_terminal``.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
+    hangup: Any = getattr(signal, "SIGHUP", None)  # Windows has none
+
     def receive(number: int, _: Any) -> None:
-        raise Stopped(number)
+        if not (number == hangup and _outliving and _had_terminal and not _has_terminal()):
+            raise Stopped(number)
 
     numbers = [getattr(signal, name) for name in (*PAUSING, "SIGHUP") if hasattr(signal, name)]
-    numbers = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    ignored = [number for number in numbers if signal.getsignal(number) is signal.SIG_IGN]
+    numbers = [number for number in numbers if number not in ignored or (number == hangup and _outliving)]
     old = {number: signal.signal(number, receive) for number in numbers}
     try:
         yield
@@ -103,38 +109,54 @@ def interrupting() -> Iterator[None]:
 
 
 _outliving = False  # SIGHUP is ignored by outliving_terminal, not by nohup
+_had_terminal = False  # when outliving_terminal began
 
 
 @contextmanager
 def outliving_terminal() -> Iterator[None]:
     """Ignore SIGHUP inside, which a closed terminal sends; handlers of the program and of nohup stay as they are."""
-    global _outliving
+    global _outliving, _had_terminal
     number: Any = getattr(signal, "SIGHUP", None)  # Windows has none
     main = threading.current_thread() is threading.main_thread()
-    if number is None or not main or signal.getsignal(number) is not signal.SIG_DFL:
+    if number is None or not main or not _ends_program(number):
         yield
         return
-    signal.signal(number, signal.SIG_IGN)
-    _outliving = True
+    before = signal.signal(number, signal.SIG_IGN)
+    _outliving, _had_terminal = True, _has_terminal()
     try:
         yield
     finally:
         _outliving = False
-        signal.signal(number, signal.SIG_DFL)
+        signal.signal(number, before)
 
 
 @contextmanager
 def removing_half_files() -> Iterator[None]:
-    """Let SIGTERM end the program as an exception does, so that half-written files are removed; handlers stay."""
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+    """Let SIGTERM, SIGHUP and others end the program as an exception does; handlers stay.
+
+    So half-written files are removed, and what is there can be told.
+    """
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    numbers = [getattr(signal, name) for name in ENDING if hasattr(signal, name)]
+    numbers = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, _exit)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _exit(number: int, _: Any) -> None:
+    sys.exit(128 + number)
+
+
+def _ends_program(number: int) -> bool:
+    """Say whether a signal ends this program: it is neither ignored nor heard by someone else."""
+    return signal.getsignal(number) in (signal.SIG_DFL, _exit)
 
 
 def _has_terminal() -> bool:

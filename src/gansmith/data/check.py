@@ -1,5 +1,6 @@
 """Report on a data set without training: images, sizes, classes, duplicates, damaged files."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,7 +21,9 @@ from gansmith.data.sources.options import with_options
 from gansmith.data.survey import StepCounter, reading, survey
 from gansmith.data.value_format import needs_values
 
-MOST_NAMED = 10
+MOST_NAMED = 10  # sizes, modes or classes
+MOST_REASONS, MOST_OF_GROUP = 2, 3
+INFERRED = re.compile(r"inferred (size|channels) [^:]+: (.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -53,37 +56,39 @@ class CheckReport(ShownAsLines):
         """Return the report as lines of plain English."""
         out = [f"{self.source}: {counted(self.usable, 'usable image')} of {self.files:,}"]
         out += [left_out_line(self.ignored)] if self.ignored else []
-        out.append("classes: " + (_most_common(self.classes) if self.classes else "no labels"))
-        if self.classes and min(self.classes.values()) * 2 < max(self.classes.values()):
-            out.append("  unbalanced: the largest class has more than twice the images of the smallest")
+        unbalanced = self.classes and min(self.classes.values()) * 2 < max(self.classes.values())
+        out.append(
+            "classes: "
+            + (_most_common(self.classes) if self.classes else "no labels")
+            + ("; unbalanced: the largest class has more than twice the images of the smallest" if unbalanced else "")
+        )
         out += self.layout
-        out.append(f"sizes (height x width): {_most_common(self.sizes)}; pixel modes: {_most_common(self.modes)}")
-        if not (self.corrupt or self.duplicates or self.near_duplicates or self.near_duplicates is None):
-            out.append("corrupt: none; exact duplicates: none; near duplicates: none")
-        else:
-            out += self._corrupt_lines() + self._duplicate_lines() + self._near_lines()
-        out += self._mirror_lines() + list(self.notes)
+        if self.sizes:
+            out.append(f"sizes (height x width): {_most_common(self.sizes)}; pixel modes: {_most_common(self.modes)}")
+        exact = f"exact duplicates: {_grouped(self.duplicates, ' = ')}"
+        near = "near duplicates: not searched; to search for them: pip install 'gansmith[check]'"
+        if self.near_duplicates is not None:
+            near = f"near duplicates: {_grouped(self.near_duplicates, ' ~ ')}"
+        findings = [(f"corrupt: {self._corrupt()}", bool(self.corrupt)), (exact, bool(self.duplicates))]
+        out += _joined([*findings, (near, self.near_duplicates is None or bool(self.near_duplicates))])
+        told = (INFERRED.fullmatch(note) for note in self.notes)
+        reasons = {match[1]: match[2] for match in told if match}
+        out += [] if self.refused and not self.mirror else self._mirror_lines()
+        out += [note for note in self.notes if self.refused or not INFERRED.fullmatch(note)]
         if self.refused:
             return [*out, *f"training would refuse: {self.refused}".split("\n")]
-        shape = f"{self.inferred['height']} x {self.inferred['width']}, channels {self.inferred['channels']}"
-        return [*out, f"training would use: {shape}"]
+        size = f"{self.inferred['height']} x {self.inferred['width']}"
+        parts = [(size, reasons.get("size")), (f"channels {self.inferred['channels']}", reasons.get("channels"))]
+        return [*out, f"training would use: {', '.join(f'{each} ({why})' if why else each for each, why in parts)}"]
 
-    def _corrupt_lines(self) -> list[str]:
+    def _corrupt(self) -> str:
+        """Return how many files are corrupt, and some of them by reason."""
+        if not self.corrupt:
+            return "none"
         problems = by_reason((entry["file"], entry["reason"]) for entry in self.corrupt)
-        count = counted(len(self.corrupt), "file") if self.corrupt else "none"
-        return [f"corrupt: {count}", *_first_of([f"  {text}" for text in problems])]
-
-    def _duplicate_lines(self) -> list[str]:
-        copies = sum(len(group) - 1 for group in self.duplicates)
-        out = [f"exact duplicates (same decoded pixels): {_grouped(copies, self.duplicates)}"]
-        return out + _named(self.duplicates, " = ")
-
-    def _near_lines(self) -> list[str]:
-        if self.near_duplicates is None:
-            return ["near duplicates: not searched; to search for them: pip install 'gansmith[check]'"]
-        copies = sum(len(group) - 1 for group in self.near_duplicates)
-        out = [f"near duplicates (scaled or encoded again): {_grouped(copies, self.near_duplicates)}"]
-        return out + _named(self.near_duplicates, " ~ ")
+        more = len(problems) - MOST_REASONS
+        rest = f"; and {counted(more, 'other reason')}: --json has all" if more > 0 else ""
+        return f"{counted(len(self.corrupt), 'file')}: {'; '.join(problems[:MOST_REASONS])}{rest}"
 
     def _mirror_lines(self) -> list[str]:
         wrong = {name: share for name, share in self.mirror.items() if share > UNLIKE}
@@ -185,18 +190,24 @@ def _most_common(counts: Mapping[str, int | str]) -> str:
     return _some(pairs, ", ")
 
 
-def _grouped(copies: int, groups: Sequence[object]) -> str:
-    return f"{counted(copies, 'image')} in {counted(len(groups), 'group')}"
+def _grouped(groups: Sequence[Sequence[str]], sign: str) -> str:
+    """Return how many copies there are in groups of files, and the largest group."""
+    if not groups:
+        return "none"
+    copies = sum(len(group) - 1 for group in groups)
+    largest = max(groups, key=len)
+    shown = some_of(largest, MOST_OF_GROUP, sign)
+    where = "" if len(groups) == 1 else ", the largest"
+    more = "; --json has all" if len(groups) > 1 or len(largest) > MOST_OF_GROUP else ""
+    return f"{counted(copies, 'image')} in {counted(len(groups), 'group')}{where}: {shown}{more}"
 
 
-def _named(groups: Sequence[Sequence[str]], sign: str) -> list[str]:
-    """Return a line for each of the first ten groups of files, and a line with the number of others."""
-    return _first_of(["  " + _some(group, sign) for group in groups])
+def _joined(parts: Sequence[tuple[str, bool]]) -> list[str]:
+    """Return texts as lines; those without a finding share the last one."""
+    found = [text for text, is_finding in parts if is_finding]
+    quiet = [text for text, is_finding in parts if not is_finding]
+    return [*found[:-1], "; ".join([*quiet, *found[-1:]])]
 
 
 def _some(names: Sequence[str], sign: str) -> str:
     return some_of(names, MOST_NAMED, sign)
-
-
-def _first_of(lines: list[str]) -> list[str]:
-    return lines[:MOST_NAMED] + ([f"  and {len(lines) - MOST_NAMED:,} more"] if len(lines) > MOST_NAMED else [])

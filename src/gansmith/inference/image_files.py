@@ -1,5 +1,6 @@
 """Read image files for a model and write its results; used by translate and upscale."""
 
+import errno
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from gansmith.core.errors import DataError, GansmithError, counted, some_of, unknown_name
-from gansmith.core.events import OnProgress, Progress, silent
+from gansmith.core.events import OnProgress, Progress, saying_what_is_there, silent
 from gansmith.core.file_names import escaped
 from gansmith.core.output_paths import FILE_ENDINGS, refuse_used_folder
 from gansmith.core.plain_files import open_plain, read_bytes
@@ -42,6 +43,7 @@ FORMATS = ("png", "jpg", "webp", "tif", "bmp", "npy")  # of results
 FORMS = {**WRITTEN_AS, ".npy": "NPY"}  # of files that hold a result, by ending
 MOST_NAMES = 20  # in a message
 STACK_STARTS = (b"GIF8", b"RIFF", *TIFF_STARTS)  # of files that may hold several frames; AVIF, HEIF and APNG too
+NAME_ERRORS = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR, errno.ENOTDIR)  # of one result's name
 START_BYTES = 4096  # that tell whether a PNG is animated
 
 
@@ -225,22 +227,28 @@ def write_pictures(
         if target.exists() and target.samefile(source.file):
             raise _over_source(target)
     files, failed, already, named = list[Path](), list[tuple[str, str]](), 0, False
-    for number, (source, target) in enumerate(zip(sources, targets, strict=True)):
-        if options.resume and is_whole(target):
-            already += 1
-            files.append(target)
-        else:
-            try:
-                _save(_made(source.file, make, on_left_out), target, options.quality, source.file)
+
+    def there() -> str:
+        number = f"{len(files):,} of {counted(len(sources), 'image')}"
+        return f"stopped: {number} {verb}d in '{escaped(folder)}'; the same command with --continue goes on"
+
+    with saying_what_is_there(there):
+        for number, (source, target) in enumerate(zip(sources, targets, strict=True)):
+            if options.resume and is_whole(target):
+                already += 1
                 files.append(target)
-            except DataError as problem:
-                if len(sources) == 1 and source.named:
-                    raise
-                failed.append((escaped(source.file), str(problem).partition("\n")[0]))
-                named |= source.named
-                on_left_out(failed[-1][1])
-        if len(sources) > 1:
-            on_progress(Progress("images", number + 1, len(sources)))
+            else:
+                try:
+                    _save(_made(source.file, make, on_left_out), target, options.quality, source.file)
+                    files.append(target)
+                except DataError as problem:
+                    if len(sources) == 1 and source.named:
+                        raise
+                    failed.append((escaped(source.file), str(problem).partition("\n")[0]))
+                    named |= source.named
+                    on_left_out(failed[-1][1])
+            if len(sources) > 1:
+                on_progress(Progress("images", number + 1, len(sources)))
     raise_failures(failed, len(sources), f"{verb}d", named=named)
     return WrittenPictures(folder, files, already, failed)
 
@@ -315,7 +323,7 @@ def _names(sources: Sequence[_Source], form: str | None) -> list[Path]:
     wanted = [_result_name(source, form) for source in sources]
     pairs = {(_folded(name), _folded(source.name)) for name, source in zip(wanted, sources, strict=True)}
     times = Counter(name for name, _ in pairs)
-    names, taken = list[Path](), set[str]()
+    names, taken = list[Path](), {_folded(parent) for name in wanted for parent in name.parents}
     for source, name in zip(sources, wanted, strict=True):
         changed = name.suffix != source.name.suffix
         longer = source.name.with_name(source.name.name + name.suffix)
@@ -402,7 +410,15 @@ def _save(pictures: Sequence[Picture], target: Path, quality: int | None, source
             pictures[0].save(target, quality or QUALITY)
         else:
             save_stack(pictures, target)
-    except ImageError as problem:
+    except (ImageError, GansmithError, OSError) as problem:
+        is_of_name = isinstance(problem, OSError) and problem.errno in NAME_ERRORS
+        if not (isinstance(problem, ImageError) or is_of_name or _code(problem) == "output.file_in_the_way"):
+            raise
+        reason = problem.strerror if isinstance(problem, OSError) else problem
         raise DataError(
-            "output.result_not_written", f"the result of '{escaped(source)}' cannot be written: {problem}"
+            "output.result_not_written", f"the result of '{escaped(source)}' cannot be written: {reason}"
         ) from problem
+
+
+def _code(problem: Exception) -> str:
+    return problem.code if isinstance(problem, GansmithError) else ""

@@ -15,7 +15,8 @@ import PIL.Image
 
 from gansmith.core.atomic_files import commit_bytes, commit_file
 from gansmith.core.errors import GansmithError, counted
-from gansmith.core.events import OnProgress, Progress, silent
+from gansmith.core.events import OnProgress, Progress, saying_what_is_there, silent
+from gansmith.core.file_names import escaped
 from gansmith.core.output_paths import FILE_ENDINGS, make_parent_folders, output_file, refuse_used_folder
 from gansmith.core.plain_files import open_plain, read_bytes
 from gansmith.data.image_info import as_values
@@ -209,17 +210,30 @@ class DrawnSamples:
         if self.shape == POINT and ending not in (".npz", ".npy"):
             raise _points_form(f"points in the plane as '{path}'")
         make_parent_folders(path)
+        with saying_what_is_there(lambda: self._stopped(path) if share[0] == 0 else ""):
+            if ending in WRITTEN:
+                self._write_file(path, ending, on_progress)
+            else:
+                self._write_folder(path, on_progress, share, resume=resume)
+        return path
+
+    def _stopped(self, path: Path) -> str:
+        """Return what is there of an interrupted ``save``, and how to go on."""
+        if path.suffix.lower() in WRITTEN:
+            return f"stopped: '{escaped(path)}' is not written; with --out FOLDER such work can be continued"
+        done = sum((path / self._name(number)).exists() for number in range(self.count))
+        images = f"{done:,} of {counted(self.count, 'image')} are in '{escaped(path)}'"
+        return f"stopped: {images}; the same command with --continue goes on"
+
+    def _write_file(self, path: Path, ending: str, on_progress: OnProgress) -> None:
         if ending == ".npz":
             commit_file(path, lambda at: self._write_npz(at, on_progress))
         elif ending == ".npy":
             commit_file(path, lambda at: self._write_npy(at, on_progress))
         elif ending in TIFF:
             commit_file(path, lambda at: write_tiff(at, self._pages(on_progress), self._bands))
-        elif ending == ".zip":
-            commit_file(path, lambda at: self._write_zip(at, on_progress))
         else:
-            self._write_folder(path, on_progress, share, resume=resume)
-        return path
+            commit_file(path, lambda at: self._write_zip(at, on_progress))
 
     def _parts(self, on_progress: OnProgress) -> Iterator[range]:
         """Yield the numbers of the images of each part; tell about progress if there are several."""

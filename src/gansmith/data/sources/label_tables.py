@@ -55,6 +55,7 @@ UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 ONE_HOT = -1  # the position of labels that have a column each
 MOST_JSON_BYTES = 64 * 10**6
 START_BYTES = 1 << 18  # from which the encoding is told
+MENDED_BY_HAND = ("data.unreadable_table", "data.two_labels", "data.ambiguous_file_name", "data.table_too_large")
 FEW_LABELS = 20  # so many different labels are classes, however few images there are
 
 
@@ -86,8 +87,10 @@ def label_by_table(listing: Listing, table: LabelTable, remarks: list[str]) -> L
         if table.is_asked:
             raise
         reason = {"data.table_names_no_image": "it names none of the images"}.get(problem.code)
-        advice = "" if reason else f"; --labels '{table.where}:FILECOLUMN:LABELCOLUMN' reads it"
-        told = str(problem).partition("\n")[0].removeprefix(f"'{table.where}' ")
+        told, _, remedy = str(problem).removeprefix(f"'{table.where}' ").partition("\n")
+        if problem.code not in MENDED_BY_HAND:
+            remedy = f"--labels '{table.where}:FILECOLUMN:LABELCOLUMN' reads it"
+        advice = "" if reason else f"; {' '.join(remedy.split())}"
         remarks.append(f"'{table.where}' is not used: {reason or told}{advice}")
         return None
 
