@@ -14,15 +14,16 @@ import argparse
 import io
 import json
 import os
-import resource
 import shutil
 import statistics
 import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -78,10 +79,33 @@ def write_files(folder: Path) -> None:
                     (folder / "files" / f"class{int(stem) % 10}" / member.name).write_bytes(content.read())
 
 
-def peak_mb() -> float:
-    """Return the most memory of this process and its children together, in MiB."""
-    own, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return (own + children) / 1024
+class Memory(threading.Thread):
+    """A thread that keeps the most memory of this process and its children, in MiB.
+
+    ``peak`` is all that is resident, ``own`` leaves out mapped files such as the cache, whose pages the system can
+    take back at any time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.peak = self.own = 0.0
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            self.look()
+            time.sleep(0.1)
+
+    def look(self) -> None:
+        """Look once at the memory of now."""
+        resident = own = 0
+        children = Path("/proc/self/task").glob("*/children")
+        for process in ["self", *" ".join(each.read_text() for each in children).split()]:
+            with suppress(OSError):  # it has ended
+                rows = dict(row.split(":", 1) for row in Path(f"/proc/{process}/status").read_text().splitlines())
+                resident += int(rows.get("VmRSS", "0 kB").split()[0])
+                own += int(rows.get("RssAnon", "0 kB").split()[0])
+        self.peak, self.own = max(self.peak, resident / 1024), max(self.own, own / 1024)
 
 
 def batches_of(side: str, folder: Path) -> tuple[Iterator[Any], int]:
@@ -109,17 +133,20 @@ def batches_of(side: str, folder: Path) -> tuple[Iterator[Any], int]:
 def measure(side: str, folder: Path, most: int) -> dict[str, float]:
     """Return seconds to the first batch and images a second after it, by clock and processor, and the peak memory."""
     torch.set_num_threads(1)
+    memory = Memory()
     start, begun = time.perf_counter(), time.process_time()
     batches, _ = batches_of(side, folder)
     next(batches)
     first, first_cpu = time.perf_counter(), time.process_time()
     count = sum(BATCH for _ in islice(batches, most // BATCH))
+    memory.look()
     return {
         "first batch, s": first - start,
         "first batch, CPU s": first_cpu - begun,
         "images/s": count / (time.perf_counter() - first),
         "images per CPU s": count / (time.process_time() - first_cpu),
-        "peak, MB": peak_mb(),
+        "peak, MB": memory.peak,
+        "of this without mapped files, MB": memory.own,
     }
 
 
