@@ -5,24 +5,25 @@
 # Start: time and peak memory from the opened Python to the first batch of 64, and speed of the N images after it, each
 # in a process of its own, in turns: gansmith with an empty cache and with a full one, from the folder, from shards, and
 # streamed from shards; torchvision's ImageFolder behind a DataLoader with 0 and 2 workers; webdataset (pip install
-# webdataset) with 0 and 2 workers. The shards hold the same files. Imports are not counted: they depend on what else a
-# program needs. Seconds of the processor say more than seconds of the clock where other processes are at work; those of
-# workers are not counted.
+# webdataset) with 0 and 2 workers. The shards hold the same files as the folder, which is written only for sides that
+# read it. Imports are not counted: they depend on what else a program needs. Seconds of the processor say more than
+# seconds of the clock where other processes are at work; those of workers are not counted.
 # Samples: `gansmith sample -n N --out FOLDER` of a small untrained model, peak memory at 1 % and at all.
 
 import argparse
 import io
 import json
 import os
-import resource
 import shutil
 import statistics
 import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -49,11 +50,9 @@ SIDES = (
 )
 
 
-def write_images(folder: Path, count: int, px: int) -> None:
-    """Write ``count`` smooth PNGs in ten classes, as files in folder/files and as folder/shards/*.tar."""
-    for number in range(10):
-        (folder / "files" / f"class{number}").mkdir(parents=True, exist_ok=True)
-    (folder / "shards").mkdir(exist_ok=True)
+def write_shards(folder: Path, count: int, px: int) -> None:
+    """Write ``count`` smooth PNGs in ten classes as folder/shards/*.tar."""
+    (folder / "shards").mkdir(parents=True, exist_ok=True)
     per_shard = min(PER_SHARD, -(-count // FEWEST_SHARDS))
     for first in range(0, count, per_shard):
         with tarfile.open(folder / "shards" / f"x-{first // per_shard:05d}.tar", "w") as shard:
@@ -61,17 +60,52 @@ def write_images(folder: Path, count: int, px: int) -> None:
                 small = Image.fromarray(np.random.default_rng(number).integers(0, 256, (8, 8, 3), np.uint8))
                 image = io.BytesIO()
                 small.resize((px, px), Image.Resampling.BICUBIC).save(image, "PNG", compress_level=1)
-                (folder / "files" / f"class{number % 10}" / f"{number:07d}.png").write_bytes(image.getvalue())
                 for ending, content in (("png", image.getvalue()), ("cls", str(number % 10).encode())):
                     member = tarfile.TarInfo(f"{number:07d}.{ending}")
                     member.size = len(content)
                     shard.addfile(member, io.BytesIO(content))
 
 
-def peak_mb() -> float:
-    """Return the most memory of this process and its children together, in MiB."""
-    own, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return (own + children) / 1024
+def write_files(folder: Path) -> None:
+    """Write the PNGs of folder/shards as folder/files/CLASS/*.png."""
+    for number in range(10):
+        (folder / "files" / f"class{number}").mkdir(parents=True, exist_ok=True)
+    for path in sorted((folder / "shards").glob("*.tar")):
+        with tarfile.open(path, "r|") as shard:
+            for member in shard:
+                content = shard.extractfile(member)
+                if content and member.name.endswith(".png"):
+                    stem = member.name.removesuffix(".png")
+                    (folder / "files" / f"class{int(stem) % 10}" / member.name).write_bytes(content.read())
+
+
+class Memory(threading.Thread):
+    """A thread that keeps the most memory of this process and its children, in MiB.
+
+    ``peak`` is all that is resident, ``own`` leaves out mapped files such as the cache, whose pages the system can
+    take back at any time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.peak = self.own = 0.0
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            self.look()
+            time.sleep(0.1)
+
+    def look(self) -> None:
+        """Look once at the memory of now."""
+        resident = own = 0
+        children = Path("/proc/self/task").glob("*/children")
+        for process in ["self", *" ".join(each.read_text() for each in children).split()]:
+            with suppress(OSError):  # it has ended
+                rows = dict(row.split(":", 1) for row in Path(f"/proc/{process}/status").read_text().splitlines())
+                resident += int(rows.get("VmRSS", "0 kB").split()[0])
+                own += int(rows.get("RssAnon", "0 kB").split()[0])
+        self.peak, self.own = max(self.peak, resident / 1024), max(self.own, own / 1024)
 
 
 def batches_of(side: str, folder: Path) -> tuple[Iterator[Any], int]:
@@ -99,17 +133,20 @@ def batches_of(side: str, folder: Path) -> tuple[Iterator[Any], int]:
 def measure(side: str, folder: Path, most: int) -> dict[str, float]:
     """Return seconds to the first batch and images a second after it, by clock and processor, and the peak memory."""
     torch.set_num_threads(1)
+    memory = Memory()
     start, begun = time.perf_counter(), time.process_time()
     batches, _ = batches_of(side, folder)
     next(batches)
     first, first_cpu = time.perf_counter(), time.process_time()
     count = sum(BATCH for _ in islice(batches, most // BATCH))
+    memory.look()
     return {
         "first batch, s": first - start,
         "first batch, CPU s": first_cpu - begun,
         "images/s": count / (time.perf_counter() - first),
         "images per CPU s": count / (time.process_time() - first_cpu),
-        "peak, MB": peak_mb(),
+        "peak, MB": memory.peak,
+        "of this without mapped files, MB": memory.own,
     }
 
 
@@ -144,7 +181,8 @@ def starts(folder: Path, rounds: int, sides: list[str], most: int) -> None:
 def samples(count: int, size: int) -> None:
     """Print time and peak memory of a hundredth of the samples and of all."""
     with tempfile.TemporaryDirectory() as folder:
-        write_images(Path(folder), 40, 64)
+        write_shards(Path(folder), 40, 64)
+        write_files(Path(folder))
         gansmith = [sys.executable, "-m", "gansmith"]
         small = [
             "--recipe",
@@ -190,7 +228,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = asked.folder or Path(temporary)
         if asked.images and not (folder / "shards").exists():
-            write_images(folder, asked.images, asked.px)
+            write_shards(folder, asked.images, asked.px)
+        of_files = any(side.startswith(("gansmith folder", "ImageFolder")) for side in asked.sides)
+        if asked.images and of_files and not (folder / "files").exists():
+            write_files(folder)
         if asked.images:
             starts(folder, asked.rounds, list(asked.sides), asked.most)
     if asked.samples:

@@ -102,6 +102,12 @@ def test_unknown_data_set(refuses, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+def test_gpus_of_a_sweep_without_ray(refuses, tiny_file):
+    words = ("sweep", tiny_file, "--recipe", "mlp-small", "--vary", "lr=1e-4,2e-4")
+    refuses("cli.workers_without_ray", *words, "--gpus-per-run", "1")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("word", [
     "batch_size=1", "batch_size=many", "lr=-1", "beta1=1.5", "latent_dim=0", "ema_warmup=2",
 ])  # fmt: skip

@@ -1,3 +1,4 @@
+import gzip
 import io
 import os
 import tarfile
@@ -238,6 +239,17 @@ def test_a_damaged_archive(refused, tmp_path, name):
     path.write_bytes(path.read_bytes()[:60_000])
     with refused("data.damaged_archive", ["(?<=is damaged: ).*"]):
         open_data(path)
+
+
+@pytest.mark.parametrize(("name", "damage"), [("a.tar", "cut"), ("a.tar", "overwritten"), ("a.tar.gz", "overwritten")])
+def test_a_header_in_the_middle_of_a_tar_is_no_end_of_it(refused, tmp_path, name, damage):
+    path = tarred(tmp_path / "a.tar", {f"{index:02d}.png": png(index) for index in range(40)}, "w:")
+    content = path.read_bytes()
+    start = content.index(b"20.png")
+    content = content[: start + 100] if damage == "cut" else content[:start] + b"?" * 100 + content[start + 100 :]
+    (tmp_path / name).write_bytes(gzip.compress(content) if name == "a.tar.gz" else content)
+    with refused("data.damaged_archive"):
+        open_data(tmp_path / name)
 
 
 def test_an_encrypted_member_has_its_reason(tmp_path):

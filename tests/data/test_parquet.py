@@ -57,6 +57,23 @@ def test_rows_are_streamed(folder):
     assert data.pixels.shards == [0, 6]
 
 
+def test_a_streamed_row_that_has_changed_is_named_with_its_file(folder, refused):
+    data = open_data(folder, DataOptions(stream="1M"))
+    images = [{"bytes": png(255 - pixels), "path": None} for pixels in PIXELS[6:]]
+    write(folder / "x-1.parquet", {"image": images, "label": [0, 1, 2] * 2}, ("a", "b", "c"))
+    with refused("data.changed_while_read"):
+        data.read([0, 8])
+
+
+def test_a_damaged_file_of_object_storage_is_not_blamed_on_the_network(folder, refused):
+    files = pytest.importorskip("fsspec", reason="pip install 'gansmith[storage]'").filesystem("memory")
+    content = (folder / "x-0.parquet").read_bytes()
+    files.pipe_file("/bucket/x-0.parquet", content[:4] + b"\xff" * 40 + content[44:])
+    with refused("data.damaged_archive", [r"(?<=file .)Couldn't deserialize.*(?=\))"]):
+        open_data("memory://bucket/x-0.parquet")
+    files.rm("/bucket", recursive=True)
+
+
 def test_plain_bytes_and_labels_of_text(tmp_path):
     path = write(tmp_path / "x.parquet", {"png": FILES, "other": list(range(12)), "class": ["b", "a"] * 6})
     data = open_data(path)

@@ -106,6 +106,13 @@ def test_shards_of_object_storage_are_streamed(stored, refused):
         data.read([4])
 
 
+def test_shards_that_are_other_files(shards, refused):
+    for content in (b"version https://git-lfs.github.com/spec/v1\n", b"<html>"):
+        (shards / "x-001.tar").write_bytes(content)
+        with refused("data.other_archive"):
+            open_data(shards, DataOptions())
+
+
 def test_object_storage_that_refuses(stored, refused):
     files = pytest.importorskip("fsspec").filesystem("memory")
     with refused("data.not_found"):

@@ -2,6 +2,7 @@
 
 import errno
 import shutil
+import tarfile
 from collections import namedtuple
 from contextlib import suppress
 from pathlib import Path
@@ -131,6 +132,10 @@ def test_an_image_that_has_changed_is_an_error_when_it_is_needed(shards, tmp_pat
     other = write_shards(tmp_path / "other", 255 - shards[1], SHARDS)
     shutil.copy(other / "x-005.tar", shards[0] / "x-005.tar")
     assert (data.read([0]) == shards[1][[0]]).all()
+    with refused("data.changed_while_read"):
+        data.read([55])
+    with tarfile.open(shards[0] / "x-005.tar", "w"):
+        pass
     with refused("data.changed_while_read"):
         data.read([55])
 

@@ -58,6 +58,7 @@ def test_values_without_a_form(text, refused):
         ("run.vary_form", [], {}),
         ("run.unknown_search", ["lr=1,2"], {"search": "optun"}),
         ("run.sweep_out_of_range", ["lr=1,2"], {"trials": 0}),
+        ("run.vary_form", ["seed=1,2"], {}),
     ],
 )
 def test_sweeps_that_are_refused_before_any_run(code, vary, more, refused):

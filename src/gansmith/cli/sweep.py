@@ -27,6 +27,7 @@ from gansmith.cli.options import (
 )
 from gansmith.cli.text import columns, json_text, wrap_lines
 from gansmith.cli.train import data_and_overrides
+from gansmith.core.errors import GansmithError
 from gansmith.core.events import say, say_result
 from gansmith.recipes import AUTO
 
@@ -93,6 +94,11 @@ def sweep(
 
     Example: gansmith sweep photos/ --recipe dcgan --vary lr=1e-4,2e-4 --minutes-each 10
     """
+    if on is None and gpus_per_run:
+        raise GansmithError(
+            "cli.workers_without_ray",
+            "--gpus-per-run is for Ray, and --on is missing\n  add --on local, or leave it out",
+        )
     (source,), overrides = data_and_overrides(words or [])
     from gansmith import api  # here: it imports torch, which takes seconds
 

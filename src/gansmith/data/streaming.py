@@ -105,11 +105,15 @@ class StreamedItems:
             found = [tuple(place.tolist()) for place in found]
         return [Item("", int(self.labels[row]), place) for row, place in zip(rows, found, strict=True)]
 
-    def name(self, row: int) -> str:
-        """Return the name of a row's image, for messages: it lists the source again."""
+    def place(self, row: int) -> str:
+        """Return where a row's image lies, for messages: it lists the shard again, else the source."""
+        place_of: Callable[[Item], str] | None = getattr(self.source, "place_of", None)
+        if place_of is not None:
+            return place_of(self.of(np.array([row]))[0])
+        name = f"image {row}"
         with contextlib.suppress(GansmithError, OSError):
-            return self._scan()[row].name
-        return f"image {row}"
+            name = self._scan()[row].name
+        return f"'{name}' in '{self.source.location}'"
 
     def _read(self) -> Any:
         """Return the locators from the file, else from the source."""
@@ -343,7 +347,7 @@ class StreamedPixels:
     def _changed(self, row: int, what: str) -> DataError:
         return DataError(
             "data.changed_while_read",
-            f"'{self.items.name(row)}' in '{self.source.location}' has changed since the first start: {what}"
+            f"{self.items.place(row)} has changed since the first start: {what}"
             "\n  bring the old files back, then 'gansmith resume' goes on",
         )
 

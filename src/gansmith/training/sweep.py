@@ -56,6 +56,10 @@ def plan_sweep(
         raise GansmithError("run.unknown_search", unknown_name("search", search, ("grid", "optuna")))
     if not vary:
         raise GansmithError("run.vary_form", "a sweep needs something to vary\n  for example --vary lr=1e-4,2e-4")
+    if "seed" in vary:
+        raise GansmithError(
+            "run.vary_form", "a sweep has seeds of its own\n  leave out --vary seed, and pass --seeds N"
+        )
     ranges = {key for key, values in vary.items() if any(map(_range, values))}
     if search == "grid" and ranges:
         key = min(ranges)

@@ -40,6 +40,7 @@ FREE_MEMBERS, LEAST_BYTES = 100_000, 64
 MAX_TAR_HEADER_BYTES, MAX_TAR_HEADERS = 2**20, 256  # of names and other facts beside the files of a .tar
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 TAR_HEADERS = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, *tarfile.GNU_TYPES[:2])
+TAR_ENDS = ("EOFHeaderError", "EmptyHeaderError")
 PACKED_TARS = (".tar", ".tar.gz", ".tar.bz2", ".tar.xz")
 # The first bytes of archives, and their endings.
 ARCHIVE_STARTS = (
@@ -540,6 +541,16 @@ class _Bounded:
 
 class _Member(tarfile.TarInfo):
     """A member of a .tar; names and other facts in blocks of their own are limited."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
+        try:
+            return super().fromtarfile(archive)
+        except tarfile.HeaderError as problem:
+            if not archive.offset or type(problem).__name__ in TAR_ENDS:
+                raise
+            what = f"the entry at byte {archive.offset:,} cannot be read ({problem})"
+            raise tarfile.ReadError(what) from problem  # else tarfile ends here as if the archive did
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:

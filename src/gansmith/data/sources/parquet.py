@@ -64,6 +64,11 @@ class ParquetSource:
         number: int = item.locator[0]
         return number
 
+    def place_of(self, item: Item) -> str:
+        """Return an item's row and file, for messages."""
+        number, row = item.locator
+        return f"row {row:,} in '{self._files[number].location}'"
+
     def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
         """Yield rows in the order of the files, already read; only the row groups that hold them are."""
         places = dict[int, dict[int, int]]()
@@ -96,7 +101,9 @@ class ParquetSource:
             with file.open() as opened:
                 yield parquet.ParquetFile(opened)
         except (ArrowException, OSError, EOFError) as problem:
-            raise file.problem(problem, f"it is no whole .parquet file ({reason_of(problem)})") from problem
+            damage = f"it is no whole .parquet file ({reason_of(problem)})"
+            is_damage = type(problem) is OSError and problem.errno is None  # of pyarrow; storage has errors of its own
+            raise file.problem(EOFError() if is_damage else problem, damage) from problem
 
     def _image_column(self, schema: Any, file: StoredFile) -> str:
         """Return the column of encoded images; DataError unless there is one."""

@@ -1,5 +1,6 @@
 """Several .tar or .parquet files as one source, such as the shards of a WebDataset."""
 
+import contextlib
 import glob
 import os
 import re
@@ -11,7 +12,7 @@ from gansmith.core.errors import DataError, GansmithError, reason_of
 from gansmith.core.file_names import escaped, printable
 from gansmith.core.object_storage import answered, is_address, open_storage, refused
 from gansmith.data.base import DataOptions, Item, Payload
-from gansmith.data.sources.folders_archives import TAR_SUFFIXES, FileSource, TarSource
+from gansmith.data.sources.folders_archives import TAR_SUFFIXES, FileSource, TarSource, other_archive
 from gansmith.data.sources.layouts import TEXTS, Files
 from gansmith.data.sources.parquet import PARQUET_SUFFIX, ParquetSource
 from gansmith.data.sources.stored_file import StoredFile
@@ -137,6 +138,8 @@ class StoredTar(TarSource):
         return self._file.size
 
     def _damaged(self, problem: Exception) -> GansmithError:
+        if not self._file.is_remote and other_archive(self.path):
+            return super()._damaged(problem)
         return self._file.problem(problem, reason_of(problem))
 
 
@@ -180,6 +183,16 @@ class ShardSource(FileSource):
         """Return the number of the shard that an item lies in."""
         number: int = (item.locator[0] if self._arrays else item.locator)[0]
         return number
+
+    def place_of(self, item: Item) -> str:
+        """Return an item's name and shard, for messages; the shard is listed again."""
+        shard = self._shards[self.shard_of(item)]
+        ordinal = (item.locator[0] if self._arrays else item.locator)[1]
+        with contextlib.suppress(GansmithError, OSError):
+            for name, _, _, at in shard._members():
+                if at == ordinal:
+                    return f"'{printable(name)}' in '{shard.location}'"
+        return f"file {ordinal + 1:,} in '{shard.location}'"
 
     def _stream_files(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
         """Yield the files of one shard after the other."""

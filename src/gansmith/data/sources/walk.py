@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from gansmith.core.errors import DataError
@@ -64,10 +64,13 @@ def rubbish_noun(name: str, *, is_folder: bool) -> str:
 
 def ending_of(name: str) -> str:
     """Return the ending of a file's name in lower case, also .nii.gz; "" without one."""
-    path = PurePosixPath(name)
-    ending = path.suffix.lower()
-    if ending in (".gz", ".bz2", ".xz") and len(path.suffixes) > 1:
-        ending = path.suffixes[-2].lower() + ending
+    stem, dot, last = name[name.rfind("/") + 1 :].rpartition(".")  # PurePosixPath takes four times as long
+    if not (stem and last):
+        return ""
+    ending = dot + last.lower()
+    if ending in (".gz", ".bz2", ".xz"):
+        _, dot, before = stem.lstrip(".").rpartition(".")
+        ending = dot + before.lower() + ending if dot else ending
     return ending if len(ending) <= LONGEST_ENDING else ""
 
 
