@@ -11,6 +11,7 @@ from gansmith.cli.options import refuse_workers_without_ray
 from gansmith.core import on_ray
 from gansmith.core.errors import DataError, GansmithError
 from gansmith.core.on_ray import _in_worker, run_each, run_together
+from gansmith.core.signals import Stopped
 
 
 def test_ray_that_is_missing_is_named(monkeypatch, refused, tmp_path):
@@ -39,6 +40,25 @@ def test_a_sweep_with_gpus_that_this_machine_does_not_have(monkeypatch):
     monkeypatch.setattr(on_ray, "connected", lambda _: SimpleNamespace(cluster_resources=lambda: {"CPU": 2.0}))
     with pytest.raises(GansmithError, match=r"need 0\.5 GPUs together"):
         run_each(str, ["a"], "ray", 0.5, on_end=print)
+
+
+def test_a_signal_while_ray_waits_stops_a_sweep(monkeypatch):
+    cancelled = []
+
+    def wait(_tasks, num_returns):
+        raise SystemError(f"{num_returns} returned a result with an exception set") from Stopped(2)
+
+    found = SimpleNamespace(
+        cluster_resources=lambda: {"CPU": 2.0},
+        remote=lambda **_: lambda _: SimpleNamespace(remote=lambda *words: words[-1]),
+        wait=wait,
+        cancel=lambda task, force: cancelled.append((task, force)),
+        exceptions=SimpleNamespace(WorkerCrashedError=ZeroDivisionError),
+    )
+    monkeypatch.setattr(on_ray, "connected", lambda _: found)
+    with pytest.raises(Stopped):
+        run_each(str, ["a", "b"], "local", on_end=print)
+    assert cancelled == [("a", True), ("b", True)]
 
 
 def test_options_of_ray_without_it(refused):

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from gansmith.core.errors import GansmithError, TrainingError, reason_of, why_not
 from gansmith.core.processes import WAIT, leave
+from gansmith.core.signals import Stopped
 
 LOCAL = ("local", "ray")  # a Ray of this machine, started for this command
 RESTARTS = 3  # of a worker group, or of one run of many
@@ -94,6 +95,8 @@ def run_each(
             if isinstance(found, GansmithError):
                 raise found
             on_end(name, found)
+    except SystemError as problem:  # Ray's C code makes one of the exception of a signal's handler
+        raise problem.__cause__ if isinstance(problem.__cause__, Stopped) else problem from None
     except ray.exceptions.WorkerCrashedError as problem:
         raise TrainingError(
             "training.workers_lost",
