@@ -104,7 +104,7 @@ VERBS = {
     ),
     "plan": (("plan", "photos", "--kimg", 0.016, "--device", "cpu", "--out", "OUT.yaml", *SMALL_PLAN),
              r"OUT\.yaml", "reading images", ".yaml"),
-    "data check": (("data", "check", "photos"), r"inferred: .*|.*16.*", "reading images", None),
+    "data check": (("data", "check", "photos"), r".*have colour\)", "reading images", None),
     "probe": (("probe", "classes", "data.npz", "--per-class", "2,4", "--seeds", 2), r"with 4 .*", "learning", None),
     "features": (("features", "classes", "data.npz", "--out", "OUT.npz"), r"OUT\.npz", "the discriminator", ".npz"),
     "diagnose": (("diagnose", "run"), r".*", "reading images", None),
