@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from gansmith.parts.networks.base import ImageSpec
-from gansmith.parts.networks.compact import Compact, DiscriminatorBlock, GeneratorBlock, LocalDetail
+from gansmith.parts.networks.compact import Compact, DiscriminatorBlock, GeneratorBlock, Halving, LocalDetail
 from gansmith.recipes.load import load_recipe
 
 SMALL = Compact(base_channels=4, blocks=2, init="framework", norm="none")
@@ -76,6 +76,16 @@ def test_blocks_add_to_their_input():
     torch.testing.assert_close(generating(maps) - maps, generating.layers(maps))
     raw = maps + judging.layers(maps)
     torch.testing.assert_close(judging(maps), torch.where(raw < 0, raw * 0.1, raw))
+
+
+def test_d_with_shortcuts_adds_the_averages_of_each_map_to_the_next():
+    layers = SMALL.model_copy(update={"shortcuts": True}).discriminator(ImageSpec(28, 28, 3)).layers
+    halvings = [layer for layer in layers if isinstance(layer, Halving)]
+    assert [each.shortcut.weight.shape for each in halvings] == [(4, 3, 1, 1), (8, 4, 1, 1)]
+    maps = torch.randn(2, 3, 28, 28)
+    averages = maps.unflatten(2, (14, 2)).unflatten(4, (14, 2)).mean((3, 5))
+    beside = torch.einsum("ncij,dc->ndij", averages, halvings[0].shortcut.weight[..., 0, 0])
+    torch.testing.assert_close(halvings[0](maps), (halvings[0].layers(maps) + beside) / 2**0.5)
 
 
 def test_blocks_with_a_norm_at_their_end_begin_as_identities():

@@ -369,6 +369,7 @@ def test_other_choices_above_28_px(measured, tmp_path, side, widest):
     assert choice(found, "end_norm") == ("yes", f"large images: {side} px, more than 28")
     assert choice(found, "last_map") == ("yes", f"large images: {side} px, more than 28")
     assert choice(found, "detail") == ("yes", f"large images: {side} px, more than 28")
+    assert choice(found, "shortcuts") == ("yes", f"large images: {side} px, more than 28")
     assert found.recipe.method.discriminator.detail
     assert choice(found, "interval") == ("4", f"large images: {side} px, more than 28")
     assert choice(found, "lr") == ("0.001", f"the widest map has {widest} channels")

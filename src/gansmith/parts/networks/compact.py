@@ -29,13 +29,14 @@ class Compact(Network):
     D: images, with ``detail`` also their local detail -> halving 4x4 convolution, norm (not in the first), leaky,
        blocks -> ... -> Linear over the last map; one logit.
        Block: leaky(x + norm(conv(leaky(norm(conv(x)))))).
+       With ``shortcuts`` each halving is (leaky(norm(conv(x))) + 1x1 conv(mean of 2x2(x))) / sqrt(2).
        Local detail: S / (S + c^2), S the sum over channels of the squared Laplacian: about 0 on flat ground, 1 on any
        edge. Without it D compares the amounts of edge, and grain on flat ground passes for edges.
     Labels: one-hot, beside the latent; D adds the inner product of its last map with a vector for each class.
     Source: strided convolutions: Radford et al. 2016, arXiv:1511.06434; residual blocks: He et al. 2016,
-    arXiv:1512.03385 (D) and arXiv:1603.05027 (G); sum of images: Karras et al. 2020, arXiv:1912.04958, section 4.1;
-    labels in D: Miyato and Koyama 2018, arXiv:1802.05637, equation 3; a D that is shown frequencies: Chen et al. 2021,
-    arXiv:2012.05535; S / (S + c^2): Geman and McClure 1985.
+    arXiv:1512.03385 (D) and arXiv:1603.05027 (G); sum of images and D's shortcuts: Karras et al. 2020,
+    arXiv:1912.04958, section 4.1; labels in D: Miyato and Koyama 2018, arXiv:1802.05637, equation 3; a D that is shown
+    frequencies: Chen et al. 2021, arXiv:2012.05535; S / (S + c^2): Geman and McClure 1985.
     Differs: the inner product uses the whole last map, not its sum. Why the blocks are where they are:
     benchmarks/flagship/trials.md.
     """
@@ -52,6 +53,9 @@ class Compact(Network):
         False, description="a norm with initial gain 0 at the end of G's blocks: more variety above 28 px"
     )
     detail: bool = Field(False, description="D sees a map of local detail beside the image: no grain above 28 px")
+    shortcuts: bool = Field(
+        False, description="D adds each map, averaged and through a 1x1 convolution, to the next: better above 28 px"
+    )
     last_map: bool = Field(
         False, description="G ends in a map of the image's side, with half of base_channels: finer images above 28 px"
     )
@@ -97,8 +101,9 @@ class Compact(Network):
         for index, (before, after) in enumerate(zip([first, *widths], widths, strict=False)):
             blocks = self._blocks(max(rows, columns), 2 ** (doublings - 1 - index))
             norm = self.norm if index else "none"
-            layers += [StridedConv2d(before, after, bias=norm == "none"), *normed(norm, after)]
-            layers.append(nn.LeakyReLU(self.leak, inplace=True))
+            halving = [StridedConv2d(before, after, bias=norm == "none"), *normed(norm, after)]
+            halving.append(nn.LeakyReLU(self.leak, inplace=True))
+            layers += [Halving(before, after, halving)] if self.shortcuts else halving
             layers += [DiscriminatorBlock(after, self.norm, self.leak) for _ in range(blocks)]
         width = widths[-1] * rows * columns
         return finish(CompactDiscriminator(nn.Sequential(*layers), width, spec.num_classes), self)
@@ -185,6 +190,18 @@ class DiscriminatorBlock(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Return the block's output."""
         return self.leaky(maps + self.layers(maps))
+
+
+class Halving(nn.Module):
+    """Maps (N, before, 2h, 2w) -> (N, after, h, w), with a shortcut past its layers."""
+
+    def __init__(self, before: int, after: int, layers: list[nn.Module]) -> None:
+        super().__init__()
+        self.layers, self.shortcut = nn.Sequential(*layers), nn.Conv2d(before, after, 1, bias=False)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return maps of half the sides."""
+        return (self.layers(maps) + self.shortcut(F.avg_pool2d(maps, 2))) * 0.5**0.5
 
 
 class CompactDiscriminator(nn.Module):

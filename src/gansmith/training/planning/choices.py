@@ -33,6 +33,7 @@ from gansmith.training.planning.heuristics import (
     OFTEN,
     P_ADAPTS,
     P_STARTS,
+    SHORTCUTS,
     SMALL_PX,
     TOO_OFTEN,
     gamma_for,
@@ -79,11 +80,12 @@ def _fit_width(draft: RecipeBuilder, spec: DataSpec, kimg: float) -> None:
 
 
 def fit_networks(draft: RecipeBuilder, spec: DataSpec) -> None:
-    """Decide ``COMPACT``'s end norm, last map, local detail, interval of R1 and learning rates, by size and width."""
+    """Decide what of ``COMPACT`` depends on size and width: parts of the networks, R1's interval, learning rates."""
     large, text = _is_large(spec)
     draft.decide("end_norm", ("method.generator.end_norm",), END_NORM[large], text)
     draft.decide("last_map", ("method.generator.last_map",), LAST_MAP[large], text)
     draft.decide("detail", ("method.discriminator.detail",), DETAIL[large], text)
+    draft.decide("shortcuts", ("method.discriminator.shortcuts",), SHORTCUTS[large], text)
     draft.decide("interval", ("method.penalties.0.interval",), INTERVAL[large], text)
     if widest := widest_map(draft.recipe, spec):
         lr, widths = lr_for(widest, large=large), f"the widest map has {widest} channels"

@@ -24,6 +24,7 @@ BATCH = (64, 16)  # above SMALL_PX four times the steps for the same images are 
 END_NORM = (False, True)  # a norm at the end of G's blocks
 LAST_MAP = (False, True)  # G ends in a map of the image's side
 DETAIL = (False, True)  # D sees a map of local detail
+SHORTCUTS = (False, True)  # D adds each map to the next
 INTERVAL = (8, 4)  # of R1
 LR_OF_D = (1.0, 0.4)  # D's learning rate over G's; with equal rates D diverged at 64 px
 LR, LR_OF_WIDTH = (2e-3, 1e-3), 0.128  # of G: the largest, and the rate times the channels of its widest layer
