@@ -268,7 +268,7 @@ def test_large_images_on_a_cpu_with_little_time_are_made_smaller(measured, tmp_p
     found = propose(source, minutes=1)  # 60 kimg at 32 px, 27 at 48, 3.75 at 128
     assert found.recipe.data.size == 32
     assert measured[-1][1].height == 128
-    assert found.recipe.kimg == pytest.approx(60, rel=0.4)  # predicted from the speed at 128 px
+    assert found.recipe.kimg == pytest.approx(60, rel=0.5)  # predicted from the speed at 128 px
     reason = "128 x 128 needs 400 kimg, and on this CPU the budget allows 4"
     assert choice(found, "size") == ("32", reason)
     assert propose(source, minutes=7).recipe.data.size == 64  # 105 kimg
