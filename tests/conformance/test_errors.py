@@ -20,6 +20,7 @@ MADE_FROM_OTHERS = {
     "problem.code",  # of the error to whose message one more line is added
     "f'{area}.storage_package'",  # of a run's storage or of that of the data
     "f'{area}.storage_refused'",
+    "f'{area}.storage_silent'",
     "told['code']",  # of the error that a process of the studio tells
 }
 
