@@ -1,8 +1,9 @@
 """Two live runs, watched by ten pages or by nobody, in turns: how much slower is training?
 
-python benchmarks/watchers.py --rounds 30 --seconds 10 [--browsers]
+python benchmarks/watchers.py --rounds 30 --seconds 10 [--warm 600] [--browsers]
 
-The runs and the server stay up; a round is four blocks, the pages there in the second and third or in the first and
+The runs train for ``--warm`` seconds before the first block: their first minutes do less with a second of CPU time. The
+runs and the server stay up; a round is four blocks, the pages there in the second and third or in the first and
 last, so that a drift of the machine counts for neither side. On a machine with other work short blocks say more. The
 iterations a second are the product of the two other ratios: of the CPU time that training gets, and of what it does
 with a second of it. The first hardly depends on what other machines do on the same processor.
@@ -180,6 +181,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=30, help="of four blocks")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each block")
     parser.add_argument("--watchers", type=int, default=10)
+    parser.add_argument("--warm", type=float, default=0.0, help="seconds of training before the first block")
     parser.add_argument("--browsers", action="store_true")
     parser.add_argument("--toys", action="store_true", help="runs of points in the plane, 50 times as many pictures")
     given = parser.parse_args()
@@ -205,6 +207,7 @@ def main() -> None:
         stack.callback(pages.kill)
         while min(map(iterations, runs)) < 20:
             time.sleep(0.2)
+        time.sleep(given.warm)
         for number in range(given.rounds):
             order = (False, True, True, False) if number % 2 else (True, False, False, True)
             found: list[tuple[bool, Block]] = []

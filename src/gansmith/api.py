@@ -335,7 +335,6 @@ def _surroundings(
             lambda run: Tracking.open(run, parse_loggers(run.record.loggers, check=False), listen),
             lambda run, listener, has_time_for: write_results(run, load_model(run.path, "cpu"), listener, has_time_for),
             silent if store is None else store.push,
-            None if store is None else store.address,
         )
 
 
@@ -352,7 +351,7 @@ def _store_for(
 
 def _opened(folder: str | Path, store: str | None) -> RunFolder:
     """Open a run; one that is not on this machine is fetched from its storage first."""
-    if store is not None and not Path(folder).exists():
+    if store and not Path(folder).exists():
         Store(store).pull(Path(folder))
     return RunFolder.open(Path(folder))
 
@@ -376,8 +375,8 @@ def resume(
     ``kimg`` changes the length, ``device`` the device; None keeps the run's own. ``accept_changes`` continues although
     recipe, data, torch, threads or device changed, or the run's device is missing. The log records all of this.
     ``loggers`` replaces the loggers of the run; [] ends all of them. ``save_every_minutes`` replaces the run's own.
-    ``store`` is an address in object storage that gets a copy of the run at each checkpoint; a folder that does not
-    exist is fetched from it. ``on_event`` and ``progress`` are as in ``train``.
+    ``store`` replaces the run's address in object storage, "" ends the copies; a folder that does not exist is fetched
+    from it. ``on_event`` and ``progress`` are as in ``train``.
     Raises CheckpointError for a folder that cannot be continued exactly.
     """
     began = clock.began()
@@ -402,11 +401,19 @@ def resume(
     alike = {"kimg": kimg, "accept_changes": accept_changes, "store": store}
     refuse_other_options(runtime, {**alike, "creation of the run": record.created, "newest checkpoint": newest})
     specs = _checked(record.loggers if loggers is None else loggers, runtime)
-    with _surroundings(on_event, progress, runtime, _store_for(store, runtime, run=run)) as around:
+    place = (record.store if store is None else store) or None
+    try:
+        copies = _store_for(place, runtime, run=run)
+    except GansmithError as problem:
+        if store is not None:
+            raise
+        without = f"to continue without a copy: gansmith resume {shlex.quote(str(run.path))} --store none"
+        raise GansmithError(problem.code, f"{problem}\n  {without}") from problem
+    with _surroundings(on_event, progress, runtime, copies) as around:
         stopped_by = resume_run(
             run.path, runtime, around, kimg=kimg, accept_changes=accept_changes, loggers=specs,
             save_every_minutes=record.save_every_minutes if save_every_minutes is None else save_every_minutes,
-            began=began,
+            store=place, began=began,
         )  # fmt: skip
     return Run(run.path, stopped_by == 0, stopped_by, runtime.is_main)
 

@@ -129,6 +129,16 @@ def test_sixteen_bits_are_scaled_by_their_full_range(kind, dtype):
     assert len(np.unique(out)) == 256  # Pillow's own conversion clips nearly all of it to 255
 
 
+def test_values_of_twelve_bits_in_sixteen_are_said_to_be_dark(recwarn):
+    ramp = np.linspace(0, 4095, 256).round().reshape(16, 16)
+    images._say_nearly_black.cache_clear()
+    decode_image(encoded(Image.fromarray((ramp * 16).astype("<u2"))))
+    assert list(recwarn) == []
+    for _ in range(2):
+        decode_image(encoded(Image.fromarray(ramp.astype("<u2"))))
+    assert ["no value above 4,095 of 65,535" in str(said.message) for said in recwarn.list] == [True]
+
+
 def test_floats_are_scaled_from_0_to_1_and_nothing_else(refused):
     ramp = np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16)
     assert (np.asarray(decode_image(encoded(Image.fromarray(ramp), "TIFF"))).ravel() == np.arange(256)).all()

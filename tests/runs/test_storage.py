@@ -35,7 +35,7 @@ def test_a_run_whose_machine_is_lost_goes_on_from_the_copy(tiny_file, tmp_path, 
     whole = train(tiny_file, tmp_path / "whole", "mlp-small").folder
     said = Listener()
     train(tiny_file, tmp_path / "run", "mlp-small", stop_at=9, store=address, on_event=said)
-    assert said.said("stopped")[0].endswith(f"gansmith resume {tmp_path}/run --store {address}")
+    assert said.said("stopped")[0].endswith(f"gansmith resume {tmp_path}/run")
     bucket = tmp_path / "bucket" / "faces"
     assert files_of(bucket) - {OWNER} == {name for name in files_of(tmp_path / "run") if name != ".lock"}
     shutil.rmtree(tmp_path / "run")
@@ -49,6 +49,23 @@ def test_a_run_whose_machine_is_lost_goes_on_from_the_copy(tiny_file, tmp_path, 
     there = {folder.name for folder in list_checkpoints(bucket / "checkpoints") if (folder / MANIFEST).exists()}
     assert kept == there
     assert {"model/model.json", "report.html"} <= files_of(bucket)
+
+
+@pytest.mark.slow
+def test_a_resume_copies_to_the_address_of_the_run_until_told_another_or_none(tiny_file, tmp_path, address, refused):
+    run, bucket = tmp_path / "run", tmp_path / "bucket" / "faces"
+    train(tiny_file, run, "mlp-small", stop_at=6, store=address)
+    resume(run, stop_at=9)
+    assert max(folder.name for folder in list_checkpoints(bucket / "checkpoints")) == "000000009"
+    shutil.rmtree(bucket)
+    bucket.write_text("no folder")
+    with refused("run.storage_refused", hiding=["(?<=used: ).*"]):
+        resume(run)
+    resume(run, store=f"{address}-2", stop_at=12)
+    assert RunFolder(run).record.store == f"{address}-2"
+    assert resume(run, store="").finished
+    assert RunFolder(run).record.store is None
+    assert "report.html" not in files_of(tmp_path / "bucket" / "faces-2")
 
 
 def made_by_hand(folder: Path, *names: str) -> RunFolder:

@@ -16,12 +16,14 @@ from typing import Any
 import pytest
 
 from gansmith.evaluation.health import TITLES
+from gansmith.runs.folder import RunFolder
 from gansmith.web import runs
 from gansmith.web.app import create_app
 from gansmith.web.run_control import RunControl, can_see_locks, lock_holder
 from gansmith.web.runs import Reader
 from gansmith.web.state import State
 from run_files import add_rows, write_run
+from small_runs import train
 
 pytest.importorskip("fastapi", reason="needs the extra studio")
 from fastapi.testclient import TestClient
@@ -304,6 +306,20 @@ def test_another_process_at_the_number_of_a_run_is_spared(
     with refused("web.run_not_training"):
         RunControl().pause(folder / "two")
     assert sent == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("processes", "more"), [(1, []), (2, ["--processes", "2"])])
+def test_a_run_is_resumed_in_as_many_processes_as_before(
+    processes: int, more: list[str], tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunFolder(train(tiny_file, tmp_path / "run", "mlp-small", stop_at=1).folder)
+    numerics = run.record.numerics.model_copy(update={"processes": processes})
+    run.write_record(run.record.model_copy(update={"numerics": numerics}))
+    started = list[list[str]]()
+    monkeypatch.setattr(subprocess, "Popen", lambda command, **_: started.append(command))
+    RunControl().resume(run.path)
+    assert [command[3:] for command in started] == [["resume", str(run.path), *more]]
 
 
 @pytest.mark.slow

@@ -130,16 +130,6 @@ Processes = Annotated[
     typer.Option(metavar="N", help="Use N processes on this machine; one for each GPU.", min=1, rich_help_panel=MORE),
 ]
 
-StoreAt = Annotated[
-    str | None,
-    typer.Option(
-        "--store",
-        metavar="ADDRESS",
-        help="Copy the run there at each checkpoint: s3://, gs:// or file://.",
-        show_default=False,
-        rich_help_panel=MORE,
-    ),
-]
 On = Annotated[
     str | None,
     typer.Option(

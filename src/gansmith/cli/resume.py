@@ -6,12 +6,12 @@ from typing import Annotated, Any
 import typer
 
 from gansmith.cli.options import (
+    MORE,
     AsJson,
     GpusPerWorker,
     On,
     Processes,
     SaveEvery,
-    StoreAt,
     Workers,
     flag,
     in_processes,
@@ -38,7 +38,14 @@ def resume(
         typer.Option(metavar="NAME", help="Replace the run's loggers; 'none' ends them; repeatable."),
     ] = None,
     save_every_minutes: SaveEvery = None,
-    store: StoreAt = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Replace the run's --store, or fetch a new RUN from there; 'none' ends the copies.",
+            rich_help_panel=MORE,
+        ),
+    ] = None,
     processes: Processes = None,
     on: On = None,
     workers: Workers = 1,
@@ -67,6 +74,7 @@ def resume(
         print_sweep(api.resume_sweep(run, on=on, gpus_per_run=gpus_per_worker), as_json=as_json)
         return
     loggers = [] if logger == ["none"] else logger or None
+    store = "" if store == "none" else store
     words: dict[str, Any] = {
         "kimg": kimg, "device": device, "accept_changes": accept_changes, "loggers": loggers,
         "save_every_minutes": save_every_minutes, "store": store,

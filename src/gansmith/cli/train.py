@@ -26,7 +26,6 @@ from gansmith.cli.options import (
     Precision,
     Processes,
     SaveEvery,
-    StoreAt,
     Until,
     Workers,
     ZipEncoding,
@@ -142,7 +141,14 @@ def train(
     precision: Precision = "auto",
     compiled: Compile = False,
     save_every_minutes: SaveEvery = None,
-    store: StoreAt = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Copy the run there at each checkpoint: s3://, gs:// or file://.",
+            rich_help_panel=MORE,
+        ),
+    ] = None,
     processes: Processes = None,
     on: On = None,
     workers: Workers = 1,

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError, features
 
 from gansmith.core.atomic_files import commit_bytes
-from gansmith.core.errors import DataError
+from gansmith.core.errors import DataError, GansmithWarning
 from gansmith.imaging.colour_profiles import to_srgb
 from gansmith.imaging.file_repair import other_kind, with_jpeg_end, without_png_extras
 from gansmith.imaging.pixel_art import block_of, scaled_by_whole_factor
@@ -41,6 +41,7 @@ FULL_COLOUR_QUALITY = 90  # from here on JPEG keeps the colour of every pixel
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 LIBRARIES = ("PIL", "tifffile", "pydicom", "nibabel")  # that read images
 LOGGERS = ("PIL.TiffImagePlugin", "tifffile", "pydicom", "nibabel.global")  # theirs
+TWELVE_BITS = 4096
 PIXEL_LIMIT = 40_000_000
 NO_MEMORY = re.compile("out of memory|not enough memory|cannot allocate|failed to allocate", re.IGNORECASE)
 STARTS = range(3, 9)  # shorter sides of the smallest feature maps, px
@@ -414,7 +415,16 @@ def _eight_bits(image: Image.Image) -> Image.Image:
         raise ImageError(
             "image.values_out_of_range", f"values {low:g} to {high:g} in mode {image.mode}, expected 0 to {top:g}"
         )
+    if top > 1 and 0 < high < TWELVE_BITS:
+        _say_nearly_black()
     return Image.fromarray((values * (255.0 / top)).round().astype(np.uint8))
+
+
+@cache
+def _say_nearly_black() -> None:
+    """Say once that values of 12 bits are dark on a scale of 16."""
+    text = f"a picture of 16 bits has no value above {TWELVE_BITS - 1:,} of 65,535, so it is nearly black here"
+    warnings.warn(GansmithWarning(f"{text}\n  if it has 12 bits, multiply its values by 16"), stacklevel=4)
 
 
 def is_gray(image: Image.Image) -> bool:

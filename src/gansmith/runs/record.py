@@ -23,7 +23,7 @@ from gansmith.runs.options import RunOptions
 
 ALLOWED = ("processes", "threads")  # numerics that may change with the number of processes
 SHOWN = 4  # names in a sentence
-RECORD_FORMAT = 4  # 1 had other names: recipes/old_files.py maps them; 2 had no ended_by, 3 no launch
+RECORD_FORMAT = 5  # 1 had other names: recipes/old_files.py maps them; 2 had no ended_by, 3 no launch, 4 no store
 
 
 class DataRecord(FrozenModel):
@@ -129,6 +129,7 @@ class RunRecord(FrozenModel):
     monitor: MonitorRecord | None = None  # None: not decided yet
     changes: tuple[Change, ...] = ()
     save_every_minutes: float | None = None
+    store: str | None = None  # address in object storage that gets a copy at each checkpoint
     ended_by: VerdictName | None = None  # the verdict that ended the run before its length
     launch: str | None = None  # the start by torchrun that made the run, and a digest of its options
 
@@ -158,6 +159,7 @@ def make_run_record(
         init_from=str(options.init_from) if options.init_from else None,
         loggers=options.loggers,
         save_every_minutes=options.save_every_minutes,
+        store=options.store,
         launch=options.launch,
     )
 

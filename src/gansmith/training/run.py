@@ -64,12 +64,11 @@ class Surroundings:
     open_loggers: Callable[[RunFolder], Follower | None]
     write_results: Callable[[RunFolder, OnEvent, Callable[[str], bool]], None]  # ``write_results`` of api.py
     store: Callable[[RunFolder], None] = silent  # called in the main process after each checkpoint, and at the end
-    store_address: str | None = None
 
-    def command(self, run: Path) -> str:
-        """Return the command that continues a run as it is being trained."""
-        store = "" if self.store_address is None else f" --store {shlex.quote(self.store_address)}"
-        return f"gansmith resume {shlex.quote(str(run))}{store}{repeated_options()}"
+
+def command_for(run: Path) -> str:
+    """Return the command that continues a run as it is being trained."""
+    return f"gansmith resume {shlex.quote(str(run))}{repeated_options()}"
 
 
 def start_run(
@@ -133,13 +132,14 @@ def resume_run(
     accept_changes: bool = False,
     loggers: tuple[dict[str, Any], ...] = (),
     save_every_minutes: float | None = None,
+    store: str | None = None,
     began: float | None = None,
 ) -> int:
     """Continue a run from its newest complete checkpoint; return the same number as ``start_run``.
 
     ``kimg`` is a new length, which ends a time limit. A time limit counts the seconds of the earlier commands up to the
     checkpoint, and of this one since ``began``. Raises CheckpointError if recipe, data, machine or a plugin changed and
-    ``accept_changes`` is false. ``loggers`` and ``save_every_minutes`` are written to run.json.
+    ``accept_changes`` is false. ``loggers``, ``save_every_minutes`` and ``store`` are written to run.json.
     """
     Budget(kimg=kimg)
     began = clock.monotonic() if began is None else began
@@ -149,7 +149,7 @@ def resume_run(
         remove_leftovers(run)
     try:
         trainer = _resumed(run, runtime, around.on_event, kimg, accept_changes, began)
-        new: dict[str, Any] = {"loggers": loggers, "save_every_minutes": save_every_minutes}
+        new: dict[str, Any] = {"loggers": loggers, "save_every_minutes": save_every_minutes, "store": store}
         if runtime.is_main and any(getattr(run.record, name) != value for name, value in new.items()):
             run.write_record(run.record.model_copy(update=new))
     except BaseException:
@@ -300,7 +300,7 @@ def _train(trainer: Trainer, stop: StopRequest, around: Surroundings) -> int:
     _note_time(trainer, "started")
     first = state.iteration
     try:
-        last = f"the last checkpoint is kept: {around.command(run.path)}"
+        last = f"the last checkpoint is kept: {command_for(run.path)}"
         with _explaining(state.recipe, trainer.data, trainer.runtime, last):
             finished = trainer.run_to_end()
         stop.end()
@@ -315,16 +315,16 @@ def _train(trainer: Trainer, stop: StopRequest, around: Surroundings) -> int:
                 _store_finished(run, around)
         outcome = "finished" if finished else "paused"
     except Stopped as stopped:
-        todo = f"'{around.command(run.path)}' writes the rest"
+        todo = f"'{command_for(run.path)}' writes the rest"
         around.on_event(MessageEvent("stopped", f"{stopped.name}: trained to the end, but results are missing; {todo}"))
         return stopped.number
     except OSError as problem:
         if not is_disk_full(problem):
-            raise _cannot_write(trainer, problem, around) from problem
+            raise _cannot_write(trainer, problem) from problem
         raise DiskFullError(
             "disk.full",
             no_room_to(f"write {problem.filename or run.path}", run.path, problem)
-            + f"\n  the last checkpoint is intact; make room, then: {around.command(run.path)}",
+            + f"\n  the last checkpoint is intact; make room, then: {command_for(run.path)}",
         ) from problem
     finally:
         if loggers is not None:
@@ -336,7 +336,7 @@ def _train(trainer: Trainer, stop: StopRequest, around: Surroundings) -> int:
     number = stop.signal_number or signal.SIGTERM  # a signal may have reached another process alone
     if main:
         saved = int(list_checkpoints(run.checkpoints)[0].name) * state.images_per_iteration / 1000
-        todo = f"continue with: {around.command(run.path)}"
+        todo = f"continue with: {command_for(run.path)}"
         around.on_event(MessageEvent("stopped", f"{signal.Signals(number).name}: saved at {saved:,.1f} kimg; {todo}"))
     return int(number)
 
@@ -355,21 +355,21 @@ def _store_finished(run: RunFolder, around: Surroundings) -> None:
     try:
         around.store(run)
     except GansmithError as problem:
-        done = f"the run is finished and whole in '{run.path}'; send it again: {around.command(run.path)}"
+        done = f"the run is finished and whole in '{run.path}'; send it again: {command_for(run.path)}"
         raise GansmithError(problem.code, f"{problem}\n  {done}") from problem
 
 
-def _cannot_write(trainer: Trainer, problem: OSError, around: Surroundings) -> TrainingError:
+def _cannot_write(trainer: Trainer, problem: OSError) -> TrainingError:
     """Return the error for a run that cannot be written to; if its folder is gone, its state is kept elsewhere."""
     run, kimg = trainer.run, trainer.state.kimg
     if run.path.is_dir():
         return TrainingError(
             "run.cannot_write",
             f"'{problem.filename or run.path}' cannot be written at {kimg:,.1f} kimg: {problem.strerror or problem}"
-            f"\n  the last checkpoint is intact; remove the cause, then: {around.command(run.path)}",
+            f"\n  the last checkpoint is intact; remove the cause, then: {command_for(run.path)}",
         )
     kept = trainer.rescue() if trainer.runtime.world_size == 1 else None
-    went_on = f"its state is in '{kept}': {around.command(kept)}" if kept else "its state is lost"
+    went_on = f"its state is in '{kept}': {command_for(kept)}" if kept else "its state is lost"
     return TrainingError(
         "run.folder_gone",
         f"run folder '{run.path}' was moved or removed while it was trained, at {kimg:,.1f} kimg"

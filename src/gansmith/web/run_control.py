@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from gansmith.core.errors import GansmithError
+from gansmith.runs.folder import RunFolder
 
 LOCKS = Path("/proc/locks")  # Linux
 TOLD_BYTES = 4000  # of a child's stderr
@@ -75,12 +76,14 @@ class RunControl:
         _signal_holder(run, signal.SIGTERM, signal.SIGINT)  # of core/signals.py: the second one leaves at once
 
     def resume(self, run: Path) -> None:
-        """Start ``gansmith resume`` for a run. GansmithError if it trains already."""
+        """Start ``gansmith resume`` for a run, in as many processes as before. GansmithError if it trains already."""
         child = self._children.get(run)
         if lock_holder(run / ".lock") is not None or (child is not None and child.process.poll() is None):
             raise GansmithError("web.run_is_training", "this run is training already\n  pause it first")
         stderr: Any = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the child
+        processes = _processes(run)
         command = [sys.executable, "-m", "gansmith", "resume", str(run)]
+        command += ["--processes", str(processes)] if processes > 1 else []
         options: dict[str, Any] = {"start_new_session": True} if os.name == "posix" else {}
         process = subprocess.Popen(  # noqa: S603 - no shell; the path is the server's own
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr, **options
@@ -99,6 +102,13 @@ class RunControl:
         code = child.process.returncode
         paused = code <= 0 or code > 128  # finished, or a signal
         return "" if paused else text[max(0, text.rfind("error:")) :].strip() or f"it ended with code {code}"
+
+
+def _processes(run: Path) -> int:
+    """Return how many processes trained a run last; 1 if its record does not say."""
+    with suppress(GansmithError):
+        return RunFolder.open(run).record.numerics.processes
+    return 1
 
 
 def _signal_holder(run: Path, *numbers: int) -> None:
