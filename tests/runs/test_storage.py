@@ -61,7 +61,7 @@ def test_a_resume_copies_to_the_address_of_the_run_until_told_another_or_none(ti
     bucket.write_text("no folder")
     with refused("run.storage_refused", hiding=["(?<=used: ).*"]):
         resume(run)
-    resume(run, store=f"{address}-2", stop_at=12)
+    resume(run, store=f"{address}-2", stop_at=10)
     assert RunFolder(run).record.store == f"{address}-2"
     assert resume(run, store="").finished
     assert RunFolder(run).record.store is None
