@@ -1,6 +1,6 @@
 """Two live runs, watched by ten pages or by nobody, in turns: how much slower is training?
 
-python benchmarks/watchers.py --rounds 30 --seconds 10 [--warm 600] [--browsers]
+python benchmarks/watchers.py --rounds 30 --seconds 10 [--warm 600] [--browsers [--freeze]]
 
 The runs train for ``--warm`` seconds before the first block: their first minutes do less with a second of CPU time. The
 runs and the server stay up; a round is four blocks, the pages there in the second and third or in the first and
@@ -10,6 +10,9 @@ with a second of it. The first hardly depends on what other machines do on the s
 Without ``--browsers`` a page is what it asks of the server: the event streams of both runs, rows, snapshots, each new
 picture. With it pages are windows of Chromium on this machine, which compute and draw on the same cores; the ratio by
 CPU time tells what is left of the difference if browsers run elsewhere.
+With ``--freeze`` the windows stay open, and in the blocks of nobody their processes are stopped (SIGSTOP): so blocks of
+a minute can be compared with their neighbours, without the opening of ten windows between them. What the server does
+for them is in both sides then; its share of a core is printed.
 """
 
 import argparse
@@ -17,6 +20,7 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -24,7 +28,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -33,6 +37,7 @@ from typing import NamedTuple
 import httpx
 
 SETTLE = {False: 3.0, True: 60.0}  # seconds in which pages, or browsers, load what they show first, and others go
+THAWED = 5.0  # seconds in which windows draw what they missed
 ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 
 
@@ -48,9 +53,29 @@ def process(*words: str) -> Iterator["subprocess.Popen[bytes]"]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU time of a process so far, from /proc."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    """Return the CPU time of a process so far, from /proc; 0.0 if it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def descendants(pid: int) -> list[int]:
+    """Return all processes below one, from /proc."""
+    below: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended
+            below.setdefault(int(stat.read_text().rpartition(")")[2].split()[1]), []).append(int(stat.parent.name))
+    found = below.get(pid, [])
+    return found + [each for child in found for each in descendants(child)]
+
+
+def send(number: signal.Signals, windows: list[int]) -> None:
+    """Stop the processes of windows, or let them go on."""
+    for pid in windows:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def iterations(run: Path) -> int:
@@ -144,11 +169,11 @@ class Block(NamedTuple):
     pages: float
 
 
-def measure(runs: dict[Path, int], server: int, pages: int, settle: float, seconds: float) -> Block:
+def measure(runs: dict[Path, int], server: int, pages: list[int], settle: float, seconds: float) -> Block:
     """Follow two runs for a time."""
     time.sleep(settle)
     began = time.monotonic()
-    before_cpu = cpu_seconds(server), cpu_seconds(pages)
+    before_cpu = cpu_seconds(server), sum(map(cpu_seconds, pages))
     before = [mark(run, pid) for run, pid in runs.items()]
     time.sleep(seconds)
     after = [mark(run, pid) for run, pid in runs.items()]
@@ -162,7 +187,7 @@ def measure(runs: dict[Path, int], server: int, pages: int, settle: float, secon
         sum(done) / sum(used),
         sum(cpu / seconds for cpu, seconds in zip(used, took, strict=True)),
         (cpu_seconds(server) - before_cpu[0]) / passed,
-        (cpu_seconds(pages) - before_cpu[1]) / passed,
+        (sum(map(cpu_seconds, pages)) - before_cpu[1]) / passed,
     )
 
 
@@ -183,6 +208,7 @@ def main() -> None:
     parser.add_argument("--watchers", type=int, default=10)
     parser.add_argument("--warm", type=float, default=0.0, help="seconds of training before the first block")
     parser.add_argument("--browsers", action="store_true")
+    parser.add_argument("--freeze", action="store_true", help="stop windows instead of closing them")
     parser.add_argument("--toys", action="store_true", help="runs of points in the plane, 50 times as many pictures")
     given = parser.parse_args()
     words = ("train", "fashion-sample", "--recipe", "compact", "--kimg", "4000", "log_rows=2000", "previews=100")
@@ -207,17 +233,28 @@ def main() -> None:
         stack.callback(pages.kill)
         while min(map(iterations, runs)) < 20:
             time.sleep(0.2)
+        windows: list[int] = []
+        if given.freeze:
+            wanted.set()
+            opened.wait()
+            time.sleep(SETTLE[True])
+            windows = descendants(pages.pid or 0)
+            stack.callback(send, signal.SIGCONT, windows)
         time.sleep(given.warm)
         for number in range(given.rounds):
             order = (False, True, True, False) if number % 2 else (True, False, False, True)
             found: list[tuple[bool, Block]] = []
             for watched in order:
-                (wanted.set if watched else wanted.clear)()
-                while opened.is_set() != watched and pages.is_alive():
-                    time.sleep(0.1)
+                if given.freeze:
+                    send(signal.SIGCONT if watched else signal.SIGSTOP, windows)
+                else:
+                    (wanted.set if watched else wanted.clear)()
+                    while opened.is_set() != watched and pages.is_alive():
+                        time.sleep(0.1)
                 if not pages.is_alive():
                     sys.exit("the pages have ended")
-                block = measure(runs, server.pid, pages.pid or 0, SETTLE[given.browsers], given.seconds)
+                settle = THAWED if given.freeze else SETTLE[given.browsers]
+                block = measure(runs, server.pid, windows or [pages.pid or 0], settle, given.seconds)
                 found.append((watched, block))
                 print(
                     f"{given.watchers if watched else 0:2} pages: {block.per_second:.1f} iterations/s, "
