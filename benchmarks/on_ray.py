@@ -2,11 +2,14 @@
 
 # Run: OMP_NUM_THREADS=1 python benchmarks/on_ray.py [kill] [sweep]
 # 1. A run in two workers, and the same run one of whose workers is killed: the weights have to be the same bits.
-# 2. A sweep of 3 values x 2 seeds, one of which collapses, one run after the other and in Ray: the same table.
+# 2. A sweep of 3 values x 2 seeds, one of which collapses, one run after the other, in Ray, and in Ray with a worker
+#    that is killed in the middle of a run: the same table.
 
 import os
+import signal
 import sys
 import tempfile
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -18,6 +21,7 @@ import torch
 from gansmith import api
 from gansmith.core.on_ray import run_together
 from gansmith.runs.checkpoint import load_latest
+from gansmith.web.run_control import lock_holder
 from killed_worker import TINY, let_one_die, write_tiny
 
 OVERRIDES = (*TINY, "checkpoints=6", "monitor.snapshot_kimg=0.001", "monitor.images=100", "monitor.reference=100")
@@ -64,11 +68,25 @@ def compare_kill(source: Path, root: Path) -> bool:
     return mark.exists() and not differ
 
 
+def kill_a_worker(sweep: Path, killed: list[str]) -> None:
+    """Kill the first worker of a sweep that is seen training a run that has a checkpoint."""
+    for _ in range(60_000):
+        for lock in sweep.rglob(".lock"):
+            pid = lock_holder(lock)
+            if pid is not None and any(lock.parent.glob("checkpoints/*/manifest.json")):
+                os.kill(pid, signal.SIGKILL)
+                killed.append(lock.parent.name)
+                return
+        time.sleep(0.01)
+
+
 def compare_sweep(source: Path, root: Path) -> bool:
-    """Compare a sweep in Ray with the same sweep here."""
-    tables = []
-    for name, on in (("here", None), ("ray", "local")):
+    """Compare a sweep in Ray, undisturbed and with a killed worker, with the same sweep here."""
+    tables, killed = [], list[str]()
+    for name, on in (("here", None), ("ray", "local"), ("ray-killed", "local")):
         began = time.monotonic()
+        if name == "ray-killed":
+            threading.Thread(target=kill_a_worker, args=(root / f"sweep-{name}", killed), daemon=True).start()
         found = api.sweep(source, VARY, seeds=2, out=root / f"sweep-{name}", on=on, progress=False, **WORDS)
         rows = [{**row, "minutes": 0} for row in found.table.records]
         print(f"sweep {name}: finished {found.finished}, {time.monotonic() - began:.0f} s", flush=True)
@@ -76,8 +94,9 @@ def compare_sweep(source: Path, root: Path) -> bool:
             number = variant.number(found.table.metric)
             print(f"  {variant.letter} {number.value:.4f} +- {number.deviation:.4f}  {variant.verdicts}", flush=True)
         tables.append(rows)
-    print(f"the same table: {tables[0] == tables[1]}")
-    return tables[0] == tables[1]
+    same = tables[0] == tables[1] == tables[2]
+    print(f"the same table: {same}; killed: {killed}")
+    return same and bool(killed)
 
 
 if __name__ == "__main__":
