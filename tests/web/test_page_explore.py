@@ -314,6 +314,23 @@ def test_the_page_is_accessible_and_fits(studio, open_page, size, scheme):
     assert sideways(page) == 0
 
 
+@pytest.mark.parametrize("goal", ["#/judge/plain", "#/explore/plain"])
+def test_who_leaves_right_after_a_change_is_not_called_back(studio, open_page, goal):
+    """The address is written 150 ms after a change: here that comes between the step and the event of the step."""
+    page = open_page(studio + WALL)
+    until(page, DRAWN)
+    page.evaluate(
+        "() => { const later = setTimeout; window.late = [];"
+        " window.setTimeout = (does, ms, ...more) => ms === 150 ? window.late.push(does) : later(does, ms, ...more); }"
+    )
+    page.keyboard.press("r")
+    until(page, "window.late.length > 0")
+    page.evaluate("(goal) => { location.hash = goal; window.late.forEach((does) => does()); }", goal)
+    assert page.evaluate("location.hash") == goal
+    until(page, "document.querySelector('main select')?.value === 'plain'")
+    assert page.evaluate("location.hash").startswith(goal)
+
+
 def test_a_translator_shows_a_picture_before_and_after(studio, open_page):
     page = open_page(studio + "#/explore/colorize")
     page.get_by_role("button", name="Choose a picture").wait_for()

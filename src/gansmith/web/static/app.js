@@ -61,8 +61,10 @@ function App() {
 
   /** Open a place; the browser's Back button returns. */
   const go = (place, id, query) => { location.hash = hrefOf(place, id, query); };
-  /** Change the address of this place without a step for Back. */
-  const replace = (place, id, query) => {
+  /** Change the address of this place without a step for Back; nothing if the person has left it, or the model `only`. */
+  const replace = (place, id, query, only = "") => {
+    const now = readRoute(location.hash);
+    if (now.place !== place || (only && now.id && now.id !== only)) return;
     history.replaceState(null, "", hrefOf(place, id, query));
     setRoute(readRoute(location.hash));
   };

@@ -66,7 +66,7 @@ export function Place({ id, query, go, replace }) {
   if (chosen.points) return html`<div class="heading">${heading}</div><${Points} id=${chosen.id} />`;
   const Kind = engine.made.model.method === "latent" ? Explore : Translate;
   return html`<${Kind} key=${chosen.id} engine=${engine.made} heading=${heading} query=${query.toString()}
-    onQuery=${(text) => replace("explore", chosen.id, new URLSearchParams(text))} />`;
+    onQuery=${(text) => replace("explore", chosen.id, new URLSearchParams(text), chosen.id)} />`;
 }
 
 /** A model of points in the plane has no images to steer. */
