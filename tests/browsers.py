@@ -79,8 +79,11 @@ def open_page(chromium) -> Iterator[Callable[..., Any]]:
 
 
 def until(page: Any, expression: str) -> None:
-    """Wait until a JavaScript expression is true; only a function works under a strict policy."""
-    page.wait_for_function(f"() => {expression}")
+    """Wait until a JavaScript expression is true; only a function works under a strict policy.
+
+    It is asked every 50 ms, also while a busy machine draws no frame.
+    """
+    page.wait_for_function(f"() => {expression}", polling=50)
 
 
 def drag(page: Any, place: Any, begin: tuple[float, float], end: tuple[float, float], steps: int) -> None:
