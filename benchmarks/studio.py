@@ -11,6 +11,7 @@ import re
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -65,7 +66,7 @@ def measure(browser: Any, place: Path, model: str, keys: int) -> str:
     """Return what was measured, in words."""
     began = time.perf_counter()
     with subprocess.Popen(
-        [shutil.which("gansmith"), "studio", str(place), "--port", "0"], stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "gansmith", "studio", str(place), "--port", "0"], stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     ) as server:  # fmt: skip
         try:
