@@ -607,6 +607,13 @@ def test_rubbish_is_left_out_and_counted(tmp_path):
     assert listed(archive).ignored == expected
 
 
+def test_empty_folders_are_counted(tmp_path):
+    folder = write(tmp_path / "set", images("cat/a.png", "dog/b.png"))
+    for name in ("horse", "cat/none", "labels.csv"):
+        (folder / name).mkdir()
+    assert listed(folder).ignored == {"empty folder": 2, "empty labels.csv folder": 1}
+
+
 def test_a_closed_folder_is_left_out(tmp_path, monkeypatch):
     folder = write(tmp_path / "set", images("a.png", "lost/b.png"))
     scandir = os.scandir

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from gansmith.core.errors import DataError, GansmithError, reason_of
+from gansmith.core.errors import DataError, GansmithError, reason_of, some_of
 from gansmith.core.file_names import escaped, printable
 from gansmith.core.object_storage import answered, is_address, open_storage, refused
 from gansmith.data.base import DataOptions, Item, Payload
-from gansmith.data.sources.folders_archives import TAR_SUFFIXES, FileSource, TarSource, other_archive
+from gansmith.data.sources.folders_archives import TAR_SUFFIXES, FileSource, TarSource, no_end_note, other_archive
 from gansmith.data.sources.layouts import TEXTS, Files
 from gansmith.data.sources.parquet import PARQUET_SUFFIX, ParquetSource
 from gansmith.data.sources.stored_file import StoredFile
@@ -21,6 +21,7 @@ from gansmith.data.sources.walk import LeftOut, ending_of, rubbish_noun
 SHARDS_PREFIX, BETWEEN = "shards:", "::"
 RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 MOST_SHARDS = 100_000
+MOST_NAMED = 3
 
 
 def is_shard(name: str) -> bool:
@@ -171,6 +172,8 @@ class ShardSource(FileSource):
             files, _ = shard.listed_files()
             names += [(f"{shard.name}/{name}", (number, locator)) for name, locator in files.names]
             left_out.counts.update(files.left_out.counts)
+        if cut := [f"'{printable(shard.path.name)}'" for shard in self._shards if not shard.has_end]:
+            notes.append(no_end_note(some_of(cut, MOST_NAMED)))
         where = self.location
         return Files(where, names, left_out, self.open_member, self._read_many, shards=True), notes
 
