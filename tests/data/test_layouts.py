@@ -867,6 +867,45 @@ def test_training_images_are_told_among_other_folders(tmp_path, files, kept, sai
     assert said in listing.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("train", "others"),
+    [
+        ("bounding_box_train", ["bounding_box_test", "query"]),
+        ("celeba-train", ["celeba-val", "celeba-test"]),
+        ("Train Faces", ["test Faces"]),
+    ],
+)
+def test_parts_may_have_the_name_of_their_set_before_or_behind(tmp_path, train, others):
+    folder = write(tmp_path / "set", images(f"{train}/1.png", f"{train}/2.png", *(f"{name}/3.png" for name in others)))
+    listing = listed(folder)
+    assert (len(listing.items), listing.classes) == (2, ())
+    assert f"trained on {train}/, not on {sorted(others)[0]}/" in listing.notes[0]
+
+
+def test_a_word_train_in_names_of_kinds_is_no_part(tmp_path):
+    names = ("steam_train", "toy_train", "test_tube")
+    assert listed(write(tmp_path / "set", images(*(f"{name}/1.png" for name in names)))).classes == tuple(sorted(names))
+
+
+def test_the_table_of_the_training_part_is_recommended(tmp_path):
+    files = {f"{part}/_classes.csv": b"filename,cat,dog\nx.png,1,0\n" for part in ("test", "train", "valid")}
+    listing = listed(write(tmp_path / "set", {**images("train/1.png", "test/2.png", "valid/3.png"), **files}))
+    assert any("to take one: --labels 'train/_classes.csv'" in note for note in listing.notes)
+
+
+def test_a_table_of_pixels_says_what_helps(tmp_path):
+    folder = write(tmp_path / "set", {"train.csv": b"label,pixel0,pixel1\n1,0,0\n"})
+    with pytest.raises(DataError, match=r"numpy.save \(N, H, W\)"):
+        listed(folder)
+
+
+def test_stylegan_labels_find_images_of_another_ending(tmp_path):
+    files = images("00000/a.png", "00000/b.png")
+    names = {"labels": [["00000/a.jpg", 1], ["00000/b.jpg", 0]]}
+    listing = listed(write(tmp_path / "set", {**files, "dataset.json": json.dumps(names).encode()}))
+    assert [listing.classes[item.label] for item in listing.items] == ["1", "0"]
+
+
 def test_a_class_train_without_other_parts_is_a_class(tmp_path):
     assert listed(write(tmp_path / "set", images("car/1.png", "plane/2.png", "train/3.png"))).classes == (
         "car",

@@ -67,6 +67,17 @@ def test_shards_that_are_cut_off_between_two_members_are_named_once(shards):
     assert "'x-000.tar', 'x-001.tar'" in said
 
 
+def test_shards_of_the_training_part_are_read(shards):
+    for old, new in (("0", "faces-train-000"), ("1", "faces-train-001"), ("2", "faces-val-000")):
+        (shards / f"x-00{old}.tar").rename(shards / f"{new}.tar")
+    data = open_data(shards, DataOptions())
+    assert (data.read(range(8))[..., 0] == PIXELS[:8]).all()
+    assert len(data) == 8
+    assert any("not on faces-val-000.tar" in note for note in data.summary.notes)
+    (shards / "faces-val-000.tar").unlink()
+    assert len(open_data(shards, DataOptions())) == 8
+
+
 def test_missing_shards_and_odd_ranges_are_refused(shards, refused):
     folder = shards
     with refused("data.not_found"):

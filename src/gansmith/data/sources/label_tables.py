@@ -12,6 +12,7 @@ from functools import partial
 from itertools import chain, islice
 from pathlib import PurePosixPath
 from typing import IO, Any
+from urllib.parse import unquote
 
 from gansmith.core.errors import DataError, counted
 from gansmith.core.file_names import printable
@@ -240,7 +241,8 @@ class _Names:
     def has(self, file: str) -> bool:
         """Say whether a text names an image."""
         tails = _tails(printable(file))
-        return any(tail in self._found for tail in tails) or self._other(tails) is not None
+        is_known = any(tail in self._found for tail in tails) or self._other(tails) is not None
+        return is_known or ((decoded := unquote(file)) != file and self.has(decoded))
 
     def find(self, file: str, where: str) -> int | None:
         """Return the position of the image that the longest matching tail of a path names; None without one."""
@@ -254,7 +256,8 @@ class _Names:
                 )
             if at is not None:
                 return at[0]
-        return self._other(tails)
+        other = self._other(tails)
+        return self.find(decoded, where) if other is None and (decoded := unquote(file)) != file else other
 
     def _other(self, tails: Sequence[str]) -> int | None:
         """Return the one image with a name in other letters (a, A), another ending, or other zeros before a number."""
@@ -307,7 +310,8 @@ def _columns(sample: list[list[str]], names: _Names, table: LabelTable) -> tuple
             f"'{table.where}' has one column: {_cut(sample[0][0], 24)}, ..."
             "\n  a table of labels needs a column of file names and a column of labels, with a comma or tab between",
         )
-    hits = [sum(len(row) > at and names.has(row[at]) for row in sample if len(row) > at) for at in range(width)]
+    # Numbers of classes may be names of images too: the different ones are counted.
+    hits = [len({row[at] for row in sample if len(row) > at and names.has(row[at])}) for at in range(width)]
     usual = [at for at, name in enumerate(head) if name in FILE_COLUMNS]
     if max(hits):
         file = hits.index(max(hits))

@@ -250,6 +250,8 @@ def _sorted_out(files: Files) -> tuple[list[_Image], list[tuple[str, Any]], list
         return images, [entry for entry in files.names if entry[0] not in names], notes, are_arrays
     counts = files.left_out.counts + Counter(ending_noun(name) for name, _ in files.names)
     advice = help_for([name for name, _ in files.names])
+    if not advice and any(ending_of(name) == ".csv" for name, _ in files.names):
+        advice = "pass the folder with the images; of a table of pixel values make an array: numpy.save (N, H, W)"
     archive = next((name for name, _ in files.names if ending_of(name) in READ_ARCHIVES), "")
     if archive and Path(files.where).is_dir():
         advice = f"pass an archive itself: '{files.where}/{archive}'"
@@ -279,16 +281,33 @@ def _training_part(images: list[_Image], files: Files) -> tuple[list[_Image], li
     """Return the images of the folder train/ beside test/ or val/, and a note; all images for other layouts."""
     counts = Counter(image.parts[0] if len(image.parts) > 1 else "" for image in images)
     train = next((top for top in sorted(counts) if TRAIN.fullmatch(top)), None)
-    if train is None or not any(OTHER_SPLITS.fullmatch(top) for top in counts):
+    splits = {top for top in counts if OTHER_SPLITS.fullmatch(top)}
+    if train is None or not splits:
+        train, splits = _splits_of_a_set(counts)
+    if train is None or not splits:
         return _training_parts_below(images)
     chosen = [image for image in images if image.parts[0] == train and len(image.parts) > 1]
     top = chosen[0].name.split("/")[: -len(chosen[0].parts)]
     place = "/".join([files.where, *top])
-    others = sorted(counts.keys() - {train, ""}, key=lambda name: (not OTHER_SPLITS.fullmatch(name), name))
+    others = sorted(counts.keys() - {train, ""}, key=lambda name: (name not in splits, name))
     shown = ", ".join(f"{name}/ with {counted(counts[name], 'image')}" for name in others)
     shown += f", {counted(counts[''], 'image')} beside them" if counts[""] else ""
     use = f"; to evaluate on it: gansmith evaluate RUN '{place}/{others[0]}'" if Path(files.where).is_dir() else ""
     return chosen, [f"splits: trained on {train}/, not on {shown}{use}"]
+
+
+def _splits_of_a_set(tops: Iterable[str]) -> tuple[str | None, set[str]]:
+    """Return faces_train and {faces_test} of some folders: names that differ in the word for the part alone."""
+    parts: dict[tuple[str, ...], dict[bool, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for top in sorted(tops):
+        words = re.split(r"[-_ .]", top.lower())
+        for at, word in enumerate(words):
+            if is_split(word) and len(words) > 1:
+                parts[*words[:at], "", *words[at + 1 :]][bool(TRAIN.fullmatch(word))].append(top)
+    trains = [(each[True], each[False]) for each in parts.values() if each[True]]
+    if len(trains) != 1 or len(trains[0][0]) != 1:  # such as train_A and train_B
+        return None, set()
+    return trains[0][0][0], set(trains[0][1])
 
 
 def _training_parts_below(images: list[_Image]) -> tuple[list[_Image], list[str]]:
@@ -370,7 +389,7 @@ def _refuse_sides(images: list[_Image], where: str) -> None:
             "data.two_sides",
             f"'{where}' holds {sides[0]}/ and {sides[1]}/{others}, which look like two sides, not like classes"
             f"\n  {unpack}pairs: gansmith train {first} {second} --pairs; without pairs: --from {first} --to {second}"
-            "\n  as one set: labels=none, or labels=folders to take the folders as classes",
+            "\n  one side alone: pass its folder; as one set: labels=none, or labels=folders: the folders as classes",
         )
 
 
@@ -631,8 +650,8 @@ def _unused_tables(files: Files, others: list[tuple[str, Any]], labels: _LabelFi
     packed = sorted((name for name, _ in entries if _is_other_table(name)), key=natural)
     notes = [f"tables that are not read: {_list(packed)}; save them as CSV"] if 0 < len(packed) <= MOST_TEXTS else []
     if tables and len(tables) <= max(FEW_LABELS, len(images) / 2):
-        names = sorted(tables, key=natural)
-        likely = next((name for name in names if LABELS_OR_TRAIN.search(name)), names[0])
+        names, near = sorted(tables, key=natural), {name for name, _ in _near(others, images)}
+        likely = min(names, key=lambda name: (name not in near, not LABELS_OR_TRAIN.search(name)))
         notes.append(f"tables that are not used: {_list(names)}; to take one: --labels '{likely}'")
     return notes
 
@@ -684,6 +703,9 @@ def _by_stylegan_file(listing: Listing, where: str, name: str, open_file: Callab
         if isinstance(entry, list | tuple) and len(entry) == 2 and (label := _stylegan_label(entry[1])) is not None:
             named["/".join([*([top] if top else []), printable(str(entry[0]).replace("\\", "/"))])] = label
     labels = {at: named[item.name] for at, item in enumerate(listing.items) if item.name in named}
+    if not labels:  # the images have another ending now
+        keys = {_key(name): label for name, label in named.items()}
+        labels = {at: keys[_key(item.name)] for at, item in enumerate(listing.items) if _key(item.name) in keys}
     reason = no_classes(list(labels.values())) if labels else "no class numbers for these images"
     if reason:
         return replace(listing, notes=(f"no labels: '{where}' (of StyleGAN) has {reason}",))
