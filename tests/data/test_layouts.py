@@ -882,6 +882,25 @@ def test_parts_may_have_the_name_of_their_set_before_or_behind(tmp_path, train, 
     assert f"trained on {train}/, not on {sorted(others)[0]}/" in listing.notes[0]
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["1b4e28ba-2fa1-11d2-883f-0016d3cca427", "6fa459ea-ee8a-3ca4-894e-db77e160355e"],
+        ["da39a3ee5e6b4b0d3255bfef95601890afd80709", "a9993e364706816aba3e25717850c26c9cd0d89d"],
+    ],
+)
+def test_numbers_that_programs_gave_are_no_classes(tmp_path, names):
+    listing = listed(write(tmp_path / "set", images(*(f"{name}/1.png" for name in names))))
+    assert listing.classes == ()
+    assert "numbers that programs gave" in listing.notes[0]
+
+
+def test_a_list_of_one_label_is_a_label(tmp_path):
+    lines = "".join(json.dumps({"file_name": f"{name}.png", "label": [label]}) + "\n" for name, label in ("ax", "by"))
+    listing = listed(write(tmp_path / "set", {**images("a.png", "b.png"), "metadata.jsonl": lines.encode()}))
+    assert listing.classes == ("x", "y")
+
+
 def test_a_word_train_in_names_of_kinds_is_no_part(tmp_path):
     names = ("steam_train", "toy_train", "test_tube")
     assert listed(write(tmp_path / "set", images(*(f"{name}/1.png" for name in names)))).classes == tuple(sorted(names))

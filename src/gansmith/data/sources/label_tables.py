@@ -539,5 +539,7 @@ def _json_lines(text: io.TextIOWrapper) -> Iterator[dict[Any, Any]]:
 
 
 def _cell(value: Any) -> str:
-    """Return a value of JSON as the cell of a table; "" for lists and objects."""
+    """Return a value of JSON as the cell of a table, also of a list of one; "" for other lists and objects."""
+    if isinstance(value, list) and len(value) == 1 and not isinstance(value[0], list | dict):
+        value = value[0]
     return "" if value is None or isinstance(value, list | dict) else str(value).strip()

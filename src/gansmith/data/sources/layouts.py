@@ -93,6 +93,7 @@ COMPANION = re.compile(
     r"(.+?)([-_. ](masks?|seg|segmentation|labels?|labelids|gt|groundtruth|depth|disp|normals?|edges?|"
     r"matte|alpha|thumb|thumbnail|annotation|instanceids|color|overlay))", re.IGNORECASE
 )  # fmt: skip
+UUID = r"\{?[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}\}?|[0-9a-f]{24}|[0-9a-f]{40}|[0-9a-f]{64}"  # or a hash
 FORMAT_OR_SIZE = re.compile(r"(png|jpe?g|gif|webp|bmp|tiff?|npy)s?|\d+x\d+(px)?|\d+ ?px|@?\d+x", re.IGNORECASE)
 DATE = re.compile(
     r"(19|20)\d\d([-_. ]?(0?[1-9]|1[0-2])([-_. ]?[0-3]?\d)?)?([-_ tT].*)?|[0-3]?\d[-_. ][01]?\d[-_. ](19|20)\d\d"
@@ -141,6 +142,7 @@ NOT_CLASSES = (
     ("dates", lambda names: any({name.lower() for name in names} <= each for each in CALENDAR)),
     ("formats or sizes of files", _all_match(FORMAT_OR_SIZE)),
     ("numbered parts", _all_match(r"0*\d{3,}")),
+    ("numbers that programs gave", _all_match(UUID)),
     ("sessions or parts", _are_sessions),
     ("measurements", are_measurements),
     ("the first digits of hashes", _are_buckets),
