@@ -300,7 +300,7 @@ def test_classes_that_differ_only_in_letters_are_said(tmp_path):
     assert "classes that differ only in letters or spaces: Cat, cat" in data.summary.notes
 
 
-@pytest.mark.parametrize("content", [b"PK\x03\x04rest", b"\x1f\x8brest", b"PAR1rest"])
+@pytest.mark.parametrize("content", [b"PK\x03\x04rest", b"\x1f\x8brest", b"PAR1rest", b"\x89PNGrest"])
 def test_a_table_that_is_no_text_is_called_what_it_is(tmp_path, refused, content):
     folder = write(tmp_path / "set", {**IMAGES, "labels.csv": content})
     with refused("data.unreadable_table"):

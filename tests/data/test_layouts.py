@@ -482,6 +482,11 @@ def test_a_table_that_the_user_names(refused, tmp_path, monkeypatch):
     assert open_data(folder, options).spec.classes == ("cat", "cow")
     with refused("data.no_table"):
         listed(folder, labels="nothing.csv")
+    (folder / "tables.csv").mkdir()
+    for asked in ("tables.csv", f"{folder}/tables.csv:who:species"):
+        with pytest.raises(DataError, match=r"tables\.csv' is a folder, not a table"):
+            listed(folder, labels=asked)
+    (folder / "tables.csv").rmdir()
     with refused("data.unknown_column"):
         listed(folder, labels="mine.csv:who:kind")
     archive = zipped(tmp_path / "set.zip", {**images("a.png", "b.png"), "mine.csv": table})

@@ -50,7 +50,9 @@ NO_TEXTS = (
     (b"PK\3\4", "an Excel file or an archive"), (b"\xd0\xcf\x11\xe0", "an Excel file"),
     (b"\x1f\x8b", "packed with gzip"),
     (b"PAR1", "a Parquet file"), (b"SQLite", "a database of SQLite"), (b"BZh", "packed with bzip2"),
-    (b"MATLAB", "a file of MATLAB"), (b"\x89HDF", "an HDF5 file"), (b"\x80\x04", "a pickle"),
+    (b"\x89PNG", "an image"), (b"\xff\xd8\xff", "an image"), (b"GIF8", "an image"), (b"%PDF", "a PDF"),
+    (b"\x93NUMPY", "an array of NumPy"), (b"MATLAB", "a file of MATLAB"),
+    (b"\x89HDF", "an HDF5 file"), (b"\x80\x04", "a pickle"),
 )  # fmt: skip
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 ONE_HOT = -1  # the position of labels that have a column each

@@ -629,6 +629,12 @@ def _asked_table(asked: str, files: Files, others: list[tuple[str, Any]]) -> tup
         if inside:
             name, locator = min(inside, key=lambda entry: entry[0].count("/"))
             return LabelTable(f"{files.where}/{name}", partial(files.open, locator), columns), name
+        if path.is_dir() or (Path(files.where) / within).is_dir():
+            raise DataError(
+                "data.no_table",
+                f"labels '{file}' is a folder, not a table\n  name a file: --labels FILE; sub-folders as classes:"
+                " labels=folders",
+            )
     names = [name for name, _ in others if ending_of(name) in TABLE_ENDINGS]
     raise DataError(
         "data.no_table",
