@@ -119,6 +119,14 @@ def test_npz_keys_of_other_programs(tmp_path, key, label_key):
     assert (data.read(range(6))[..., 0] == GRAY).all()
 
 
+def test_colour_images_along_the_last_axis_as_of_matlab(tmp_path):
+    colours = np.random.default_rng(1).integers(0, 256, (40, 16, 16, 3), np.uint8)
+    np.savez(tmp_path / "a.npz", X=colours.transpose(1, 2, 3, 0), y=np.arange(40) % 2)
+    data = open_data(tmp_path / "a.npz")
+    assert (data.read(range(40)) == colours).all()
+    assert data.spec.classes == ("0", "1")
+
+
 def test_images_called_target_are_no_labels(tmp_path):
     np.savez(tmp_path / "a.npz", images=GRAY, target=GRAY)
     data = open_data(tmp_path / "a.npz")

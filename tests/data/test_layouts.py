@@ -906,6 +906,27 @@ def test_a_list_of_one_label_is_a_label(tmp_path):
     assert listing.classes == ("x", "y")
 
 
+def test_thumbnails_of_the_other_images_are_not_used(tmp_path):
+    names = ("images1024x1024/00000/1", "images1024x1024/01000/2", "thumbnails128x128/00000/1")
+    listing = listed(write(tmp_path / "set", images(*(f"{name}.png" for name in names))))
+    assert ([item.name for item in listing.items], listing.classes) == (["00000/1.png", "01000/2.png"], ())
+    assert "not used: thumbnails128x128/, thumbnails of the other images" in listing.notes
+    own = listed(write(tmp_path / "own", images("photos/1.png", "thumbs/2.png")))
+    assert own.classes == ("photos", "thumbs"), "these are other images"
+
+
+def test_folders_of_a_phone_are_no_classes(tmp_path):
+    assert listed(write(tmp_path / "set", images("DCIM/Camera/1.png", "Pictures/WhatsApp/2.png"))).classes == ()
+
+
+def test_three_views_of_each_scene_are_no_classes(tmp_path):
+    folder = write(
+        tmp_path / "set", images(*(f"{view}/{n}.png" for view in ("rgb", "depth", "semantic") for n in "123"))
+    )
+    with pytest.raises(DataError, match=r"'.*/rgb' '.*/depth' --pairs"):
+        listed(folder)
+
+
 def test_a_word_train_in_names_of_kinds_is_no_part(tmp_path):
     names = ("steam_train", "toy_train", "test_tube")
     assert listed(write(tmp_path / "set", images(*(f"{name}/1.png" for name in names)))).classes == tuple(sorted(names))

@@ -112,6 +112,8 @@ class ArraySource:
             images = images[..., None]
         elif shape[1:] == POINT:
             pass
+        elif len(shape) == 4 and not (first or last) and shape[0] == shape[1] and shape[2] in MODES:
+            return self._not_empty(images.transpose(3, 0, 1, 2)), [f"array {shape} read as (H, W, C, N), as of MATLAB"]
         elif len(shape) != 4 or first == last:
             wrong = "can be read in two ways" if first else "does not hold images"
             raise DataError(

@@ -79,7 +79,9 @@ LIKELY_SIDES = (
     ("rgb", "thermal"), ("visible", "infrared"), ("vis", "ir"), ("edges", "photos"), ("sketch", "photo"),
     ("satellite", "map"), ("satellite", "maps"),
 )  # fmt: skip
-SIDE_WORDS = frozenset(word for pair in (*SIDES, *LIKELY_SIDES) for word in pair)
+# The same views of each scene beside two sides: rgb, depth, semantic.
+VIEWS = {"semantic", "semantics", "instance", "instances", "normals", "disparity", "flow", "albedo", "seg"}
+SIDE_WORDS = frozenset(word for pair in (*SIDES, *LIKELY_SIDES) for word in pair) | VIEWS
 SESSION = re.compile(
     r"((session|part|batch|shard|chunk|fold|run|seq|sequence|scene|clip|video|take|folder|dir|set|img|image|images|disc|"
     r"disk|roll|dcim|sub|subject|patient|pat|pt|person|user|participant|camera|cam|device|day|night|week|month|trial|case|slide|"
@@ -94,7 +96,22 @@ COMPANION = re.compile(
     r"matte|alpha|thumb|thumbnail|annotation|instanceids|color|overlay))", re.IGNORECASE
 )  # fmt: skip
 UUID = r"\{?[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}\}?|[0-9a-f]{24}|[0-9a-f]{40}|[0-9a-f]{64}"  # or a hash
-FORMAT_OR_SIZE = re.compile(r"(png|jpe?g|gif|webp|bmp|tiff?|npy)s?|\d+x\d+(px)?|\d+ ?px|@?\d+x", re.IGNORECASE)
+THUMBNAILS = re.compile(r"(.+[-_ .])?thumb(nail)?s?([-_ .]?\d+(x\d+)?)?", re.IGNORECASE)
+DEVICE_FOLDERS = {
+    "dcim",
+    "pictures",
+    "camera",
+    "camera roll",
+    "screenshots",
+    "download",
+    "downloads",
+    "movies",
+    "whatsapp images",
+}
+FORMAT_OR_SIZE = re.compile(
+    r"(png|jpe?g|gif|webp|bmp|tiff?|npy)s?|((images?|imgs?|faces|photos|crops?)[-_ ]?)?\d+x\d+(px)?|\d+ ?px|@?\d+x",
+    re.IGNORECASE,
+)
 DATE = re.compile(
     r"(19|20)\d\d([-_. ]?(0?[1-9]|1[0-2])([-_. ]?[0-3]?\d)?)?([-_ tT].*)?|[0-3]?\d[-_. ][01]?\d[-_. ](19|20)\d\d"
     r"|[0-2]?\d[-:.h][0-5]\d([-:.m][0-5]\d)?s?"
@@ -145,6 +162,7 @@ NOT_CLASSES = (
     ("numbers that programs gave", _all_match(UUID)),
     ("sessions or parts", _are_sessions),
     ("measurements", are_measurements),
+    ("folders of a phone or camera", lambda names: {name.lower() for name in names} <= DEVICE_FOLDERS),
     ("the first digits of hashes", _are_buckets),
 )
 # What helps with files that hold images in another form, by ending.
@@ -200,8 +218,9 @@ def lay_out(files: Files, options: DataOptions) -> Listing:
     """
     images, others, notes, are_arrays = _sorted_out(files)
     images, split_notes = _training_part(_stripped(images), files)
+    images, thumbnail_notes = _without_thumbnails(_stripped(images))
     images, companion_notes = _without_companions(images)
-    notes += [*split_notes, *companion_notes, *_twin_notes(images)]
+    notes += [*split_notes, *thumbnail_notes, *companion_notes, *_twin_notes(images)]
     _refuse_mostly_left_out(files, images, others, options)
     images = sorted(_stripped(images), key=lambda image: image.name.split("/") if files.shards else [*image.parts])
     plain = Listing(tuple(Item(image.name, -1, image.locator) for image in images))
@@ -327,6 +346,19 @@ def _training_parts_below(images: list[_Image]) -> tuple[list[_Image], list[str]
     others = Counter(part for (top, part), count in folders.items() for _ in range(count) if part != trains[top])
     shown = ", ".join(f"{part}/ with {counted(count, 'image')}" for part, count in sorted(others.items()))
     return chosen, [f"splits: trained on {_list(sorted({*trains.values()}))}/ in each folder, not on {shown}"]
+
+
+def _without_thumbnails(images: list[_Image]) -> tuple[list[_Image], list[str]]:
+    """Return the images but for a folder of their thumbnails, and a note: images1024x1024/ and thumbnails128x128/."""
+    stems: dict[str, set[str]] = defaultdict(set)
+    for image in images:
+        stems[image.parts[0] if len(image.parts) > 1 else ""].add(PurePosixPath(image.parts[-1]).stem)
+    small = {top for top in stems if THUMBNAILS.fullmatch(top)}
+    others = {stem for top in stems.keys() - small for stem in stems[top]}
+    small = {top for top in small if 2 * len(stems[top] & others) > len(stems[top])}
+    kept = [image for image in images if len(image.parts) < 2 or image.parts[0] not in small]
+    notes = [f"not used: {_list(sorted(small))}/, thumbnails of the other images"] if small else []
+    return kept, notes
 
 
 def _without_companions(images: list[_Image]) -> tuple[list[_Image], list[str]]:
