@@ -1,5 +1,6 @@
 """What is written to the terminal: names cannot steer it, and paths that programs read stay as they are."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,10 @@ def test_names_that_are_no_utf_8_can_be_written(capsys):
     out, err = capsys.readouterr()
     assert out == err
     assert "\udcff" not in out
+
+
+@pytest.mark.parametrize("write", [tell, say_result])
+def test_a_path_for_a_program_keeps_its_bytes(capfdbinary, write):
+    write(Path(os.fsdecode(b"caf\xe9/x")))
+    write(Path("after"))
+    assert capfdbinary.readouterr().out == b"caf\xe9/x\nafter\n"

@@ -108,6 +108,32 @@ def test_npz_keys(tmp_path, key, label_key):
     assert (data.read(range(6))[..., 0] == GRAY).all()
 
 
+@pytest.mark.parametrize(
+    ("key", "label_key"), [("X", "Y"), ("Images", "Labels"), ("train_data", "train_label"), ("whatever", "target")]
+)
+def test_npz_keys_of_other_programs(tmp_path, key, label_key):
+    others = {"test_data": GRAY[:2], "test_label": np.arange(2)} if key == "train_data" else {}
+    np.savez(tmp_path / "a.npz", **{key: GRAY, label_key: np.array([7, 7, 3, 3, 9, 9])}, **others)
+    data = open_data(tmp_path / "a.npz")
+    assert data.spec.classes == ("3", "7", "9")
+    assert (data.read(range(6))[..., 0] == GRAY).all()
+
+
+def test_colour_images_along_the_last_axis_as_of_matlab(tmp_path):
+    colours = np.random.default_rng(1).integers(0, 256, (40, 16, 16, 3), np.uint8)
+    np.savez(tmp_path / "a.npz", X=colours.transpose(1, 2, 3, 0), y=np.arange(40) % 2)
+    data = open_data(tmp_path / "a.npz")
+    assert (data.read(range(40)) == colours).all()
+    assert data.spec.classes == ("0", "1")
+
+
+def test_images_called_target_are_no_labels(tmp_path):
+    np.savez(tmp_path / "a.npz", images=GRAY, target=GRAY)
+    data = open_data(tmp_path / "a.npz")
+    assert data.labels is None
+    assert "images: array 'images'; not read: target" in data.summary.notes
+
+
 def test_the_only_array_with_the_axes_of_images_is_taken(tmp_path):
     np.savez(tmp_path / "a.npz", imgs=GRAY, latents_values=np.zeros((6, 5)), latents_sizes=np.arange(5))
     data = open_data(tmp_path / "a.npz")

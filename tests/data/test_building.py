@@ -171,6 +171,21 @@ def test_a_cache_that_cannot_be_made(refused, photos, tmp_path, monkeypatch):
         open_data(photos)
 
 
+@pytest.mark.parametrize("moment", ["_fill", "commit_entry", "_close_gaps"])
+def test_a_cache_that_is_removed_while_it_is_filled(refused, photos, cache_folder, monkeypatch, moment):
+    work = getattr(cache, moment)
+
+    def removing(*args, **kwargs):
+        shutil.rmtree(cache_folder)
+        return work(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, moment, removing)
+        with refused("data.cache_removed", [r"(?<=building-)\w+"]):
+            open_data(photos)
+    assert_right(open_data(photos))
+
+
 @pytest.mark.parametrize("workers", [1, 4])
 def test_threads_keep_the_order_and_take_few_jobs_ahead(workers):
     taken, most_ahead, done = [], 0, 0

@@ -1,5 +1,6 @@
 import gzip
 import io
+import lzma
 import os
 import tarfile
 import zipfile
@@ -147,6 +148,21 @@ def test_archives_that_were_joined_end_to_end(tmp_path, mode):
     if mode == "w":
         (tmp_path / "set.tar").write_bytes(parts[0] + b"signature of a signer")
         assert values(open_data(tmp_path / "set.tar")) == [20]
+
+
+@pytest.mark.parametrize("kind", ["tar", "tar.gz", "tar.xz"])
+def test_a_tar_that_is_cut_off_between_two_members_is_said(tmp_path, kind):
+    whole = tarred(tmp_path / "whole.tar", FLAT).read_bytes()
+    start = whole.index(b"c.PNG")
+    pack = {"tar": bytes, "tar.gz": gzip.compress, "tar.xz": lzma.compress}[kind]
+    path = tmp_path / f"set.{kind}"
+    path.write_bytes(pack(whole[:start]))
+    cut = open_data(path)
+    assert values(cut) == [10, 20]
+    assert [f"'set.{kind}'" in note for note in cut.summary.notes if "cut off" in note] == [True]
+    for content in (whole, whole[: whole.rindex(b"c.PNG") + 1536], whole[:start] + whole[start:]):
+        path.write_bytes(pack(content))
+        assert not any("cut off" in note for note in open_data(path).summary.notes)
 
 
 def everything_in(folder: Path) -> set[str]:

@@ -72,6 +72,34 @@ def test_a_damaged_frame_is_left_out_alone(tmp_path):
     assert len(data) >= 22 + 38
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("order", ["thumbnail first", "overview and mask behind", "two images with a copy each"])
+def test_smaller_copies_and_masks_in_a_tiff_are_no_frames(tmp_path, order, kind):
+    tifffile = pytest.importorskip("tifffile", reason="the extra science is not installed")
+    pages = [np.stack([frame, 255 - frame, frame // 2], -1).astype(kind) for frame in FRAMES[0, :2]]
+    small, mask = (pages[0][::2, ::2], {"subfiletype": 1, "photometric": "rgb"}), (FRAMES[0, 0] > 9, {"subfiletype": 4})
+    whole = [(page, {"photometric": "rgb"}) for page in pages]
+    written = {
+        "thumbnail first": [small, whole[0]],
+        "overview and mask behind": [whole[0], small, (mask[0], {**mask[1], "photometric": "mask"})],
+        "two images with a copy each": [whole[0], small, whole[1], small],
+    }[order]
+    (tmp_path / "a").mkdir()
+    for number in range(2):
+        with tifffile.TiffWriter(tmp_path / "a" / f"{number}.tif") as file:
+            for page, facts in written:
+                file.write(page, **facts)
+    count = len(written) // 2 if order.startswith("two") else 1
+    data = open_data(tmp_path / "a", DataOptions(frames="all"))
+    shown = data.read(range(len(data)))
+    values = shown if data.spec.values is None else data.spec.values.in_units(shown)
+    assert (values.round().reshape(2, count, 16, 16, 3) == np.array(pages[:count])).all()
+    first = open_data(tmp_path / "a", DataOptions())
+    assert len(first) == 2
+    assert first.spec.height == 16
+    assert any("frames not used" in note for note in first.summary.notes) == (count > 1)
+
+
 @pytest.mark.parametrize("frames", ["none", "every:0", "every:", "3"])
 def test_other_frames_are_refused(frames):
     with pytest.raises(ValidationError, match="every:10"):

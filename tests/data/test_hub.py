@@ -152,6 +152,22 @@ def test_no_images(refused, tmp_path):
         open_data(f"hf:{folder}")
 
 
+def test_a_folder_that_save_to_disk_wrote(tmp_path, refused):
+    kinds = datasets.Features({"image": IMAGE, "label": datasets.ClassLabel(names=["cat", "dog"])})
+    train, test = (
+        datasets.Dataset.from_dict({"image": images(*values), "label": [0, 1]}, features=kinds)
+        for values in ((10, 20), (30, 40))
+    )
+    train.save_to_disk(tmp_path / "alone")
+    datasets.DatasetDict({"train": train, "test": test}).save_to_disk(tmp_path / "both")
+    for address, wanted in (("alone", [10, 20]), ("both", [10, 20]), ("both:test", [30, 40])):
+        data = open_data(f"hf:{tmp_path / address}")
+        assert reds(data) == wanted
+        assert data.spec.classes == ("cat", "dog")
+    with refused("data.hub_unreachable", ["(?<=cannot be opened: ).*"]):
+        open_data(f"hf:{tmp_path / 'alone'}:test")
+
+
 def test_addresses_that_cannot_be_opened(refused, tmp_path):
     for address in ("hf:", "hf:a:b:c:d:e"):
         with refused("data.hub_address"):

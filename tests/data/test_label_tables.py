@@ -6,6 +6,7 @@ import os
 import tarfile
 import zipfile
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from PIL import Image
@@ -137,6 +138,22 @@ def test_numbers_match_with_and_without_zeros_before_them(tmp_path, names, ids):
 
 
 @pytest.mark.slow
+def test_numbers_of_classes_that_are_also_names_of_images_are_labels(tmp_path):
+    names = [f"train/{number % 2}/{number:03d}.png" for number in range(20)]
+    table = "name,label\n" + "".join(f"{name},{number % 2}\n" for number, name in enumerate(names[:12]))
+    folder = write(tmp_path / "set", {**{name: png(10) for name in names}, "labels.csv": table.encode()})
+    data = open_data(folder)
+    assert data.spec.classes == ("0", "1")
+    assert data.labels.tolist() == [number % 2 for number in sorted(range(12), key=lambda number: names[number])]
+
+
+def test_names_in_a_table_may_be_those_of_an_address(tmp_path):
+    files = {f"my photo {number}.png": png(10 * number) for number in range(4)}
+    table = "file,label\n" + "".join(f"{quote(name)},{'ab'[number % 2]}\n" for number, name in enumerate(files))
+    data = open_data(write(tmp_path / "set", {**files, "labels.csv": table.encode()}))
+    assert data.labels.tolist() == [0, 1, 0, 1]
+
+
 def test_a_table_may_lie_beside_the_folder(tmp_path):
     folder = write(tmp_path / "set", IMAGES)
     assert open_data(folder).labels is None
@@ -283,7 +300,7 @@ def test_classes_that_differ_only_in_letters_are_said(tmp_path):
     assert "classes that differ only in letters or spaces: Cat, cat" in data.summary.notes
 
 
-@pytest.mark.parametrize("content", [b"PK\x03\x04rest", b"\x1f\x8brest", b"PAR1rest"])
+@pytest.mark.parametrize("content", [b"PK\x03\x04rest", b"\x1f\x8brest", b"PAR1rest", b"\x89PNGrest"])
 def test_a_table_that_is_no_text_is_called_what_it_is(tmp_path, refused, content):
     folder = write(tmp_path / "set", {**IMAGES, "labels.csv": content})
     with refused("data.unreadable_table"):

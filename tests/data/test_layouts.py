@@ -482,6 +482,11 @@ def test_a_table_that_the_user_names(refused, tmp_path, monkeypatch):
     assert open_data(folder, options).spec.classes == ("cat", "cow")
     with refused("data.no_table"):
         listed(folder, labels="nothing.csv")
+    (folder / "tables.csv").mkdir()
+    for asked in ("tables.csv", f"{folder}/tables.csv:who:species"):
+        with pytest.raises(DataError, match=r"tables\.csv' is a folder, not a table"):
+            listed(folder, labels=asked)
+    (folder / "tables.csv").rmdir()
     with refused("data.unknown_column"):
         listed(folder, labels="mine.csv:who:kind")
     archive = zipped(tmp_path / "set.zip", {**images("a.png", "b.png"), "mine.csv": table})
@@ -605,6 +610,13 @@ def test_rubbish_is_left_out_and_counted(tmp_path):
     archive = zipped(tmp_path / "set.zip", images("a.png", "b.png", *rubbish))
     del expected["broken link"], expected["repeated or circular link"]
     assert listed(archive).ignored == expected
+
+
+def test_empty_folders_are_counted(tmp_path):
+    folder = write(tmp_path / "set", images("cat/a.png", "dog/b.png"))
+    for name in ("horse", "cat/none", "labels.csv"):
+        (folder / name).mkdir()
+    assert listed(folder).ignored == {"empty folder": 2, "empty labels.csv folder": 1}
 
 
 def test_a_closed_folder_is_left_out(tmp_path, monkeypatch):
@@ -858,6 +870,85 @@ def test_training_images_are_told_among_other_folders(tmp_path, files, kept, sai
     listing = listed(write(tmp_path / "set", files))
     assert len(listing.items) == kept
     assert said in listing.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("train", "others"),
+    [
+        ("bounding_box_train", ["bounding_box_test", "query"]),
+        ("celeba-train", ["celeba-val", "celeba-test"]),
+        ("Train Faces", ["test Faces"]),
+    ],
+)
+def test_parts_may_have_the_name_of_their_set_before_or_behind(tmp_path, train, others):
+    folder = write(tmp_path / "set", images(f"{train}/1.png", f"{train}/2.png", *(f"{name}/3.png" for name in others)))
+    listing = listed(folder)
+    assert (len(listing.items), listing.classes) == (2, ())
+    assert f"trained on {train}/, not on {sorted(others)[0]}/" in listing.notes[0]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["1b4e28ba-2fa1-11d2-883f-0016d3cca427", "6fa459ea-ee8a-3ca4-894e-db77e160355e"],
+        ["da39a3ee5e6b4b0d3255bfef95601890afd80709", "a9993e364706816aba3e25717850c26c9cd0d89d"],
+    ],
+)
+def test_numbers_that_programs_gave_are_no_classes(tmp_path, names):
+    listing = listed(write(tmp_path / "set", images(*(f"{name}/1.png" for name in names))))
+    assert listing.classes == ()
+    assert "numbers that programs gave" in listing.notes[0]
+
+
+def test_a_list_of_one_label_is_a_label(tmp_path):
+    lines = "".join(json.dumps({"file_name": f"{name}.png", "label": [label]}) + "\n" for name, label in ("ax", "by"))
+    listing = listed(write(tmp_path / "set", {**images("a.png", "b.png"), "metadata.jsonl": lines.encode()}))
+    assert listing.classes == ("x", "y")
+
+
+def test_thumbnails_of_the_other_images_are_not_used(tmp_path):
+    names = ("images1024x1024/00000/1", "images1024x1024/01000/2", "thumbnails128x128/00000/1")
+    listing = listed(write(tmp_path / "set", images(*(f"{name}.png" for name in names))))
+    assert ([item.name for item in listing.items], listing.classes) == (["00000/1.png", "01000/2.png"], ())
+    assert "not used: thumbnails128x128/, thumbnails of the other images" in listing.notes
+    own = listed(write(tmp_path / "own", images("photos/1.png", "thumbs/2.png")))
+    assert own.classes == ("photos", "thumbs"), "these are other images"
+
+
+def test_folders_of_a_phone_are_no_classes(tmp_path):
+    assert listed(write(tmp_path / "set", images("DCIM/Camera/1.png", "Pictures/WhatsApp/2.png"))).classes == ()
+
+
+def test_three_views_of_each_scene_are_no_classes(tmp_path):
+    folder = write(
+        tmp_path / "set", images(*(f"{view}/{n}.png" for view in ("rgb", "depth", "semantic") for n in "123"))
+    )
+    with pytest.raises(DataError, match=r"'.*/rgb' '.*/depth' --pairs"):
+        listed(folder)
+
+
+def test_a_word_train_in_names_of_kinds_is_no_part(tmp_path):
+    names = ("steam_train", "toy_train", "test_tube")
+    assert listed(write(tmp_path / "set", images(*(f"{name}/1.png" for name in names)))).classes == tuple(sorted(names))
+
+
+def test_the_table_of_the_training_part_is_recommended(tmp_path):
+    files = {f"{part}/_classes.csv": b"filename,cat,dog\nx.png,1,0\n" for part in ("test", "train", "valid")}
+    listing = listed(write(tmp_path / "set", {**images("train/1.png", "test/2.png", "valid/3.png"), **files}))
+    assert any("to take one: --labels 'train/_classes.csv'" in note for note in listing.notes)
+
+
+def test_a_table_of_pixels_says_what_helps(tmp_path):
+    folder = write(tmp_path / "set", {"train.csv": b"label,pixel0,pixel1\n1,0,0\n"})
+    with pytest.raises(DataError, match=r"numpy.save \(N, H, W\)"):
+        listed(folder)
+
+
+def test_stylegan_labels_find_images_of_another_ending(tmp_path):
+    files = images("00000/a.png", "00000/b.png")
+    names = {"labels": [["00000/a.jpg", 1], ["00000/b.jpg", 0]]}
+    listing = listed(write(tmp_path / "set", {**files, "dataset.json": json.dumps(names).encode()}))
+    assert [listing.classes[item.label] for item in listing.items] == ["1", "0"]
 
 
 def test_a_class_train_without_other_parts_is_a_class(tmp_path):

@@ -10,7 +10,7 @@ from PIL import Image
 from gansmith import api
 from gansmith.cli.options import data_overrides
 from gansmith.cli.train import translation_recipe
-from gansmith.core.errors import DataError
+from gansmith.core.errors import DataError, GansmithError
 from gansmith.core.noise import Noise
 from gansmith.data.base import DataOptions, DataSpec
 from gansmith.data.batches import BatchStream
@@ -260,6 +260,18 @@ def test_super_resolution_refuses_pairs_of_another_scale(refused, small_and_larg
         load_recipe("srresnet", ("scale=2",)).method.build(open_data(small_and_large, PAIRS).spec)
     with refused("recipe.pairs_of_other_scale"):
         load_recipe("srresnet").method.build(open_data(beside, PAIRS).spec)
+
+
+def test_sides_of_a_broken_factor_are_said_and_refused_for_super_resolution(tmp_path):
+    for name, side in (("lr", 16), ("hr", 50)):
+        (tmp_path / name).mkdir()
+        for number in range(4):
+            Image.new("RGB", (side, side), (9 * number, 0, 0)).save(tmp_path / name / f"{number}.png")
+    data = open_data(f"pairs:{tmp_path / 'lr'}::{tmp_path / 'hr'}", PAIRS)
+    note = "sources and targets of other sizes, such as 16 x 16 and 50 x 50 px: both are fitted to one size"
+    assert note in data.summary.notes
+    with pytest.raises(GansmithError, match="are not 2 or 4 times larger than their sources"):
+        load_recipe("srresnet").method.build(data.spec)
 
 
 def test_the_words_of_the_command_line(refused, small_and_large, tmp_path):

@@ -22,7 +22,7 @@ FILES = [png(pixels) for pixels in PIXELS]
 
 
 def write(path: Path, columns: dict[str, Any], names: tuple[str, ...] = ()) -> Path:
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     table = arrow.table(columns)
     if names:
         features = {"info": {"features": {"label": {"names": names, "_type": "ClassLabel"}}}}
@@ -49,6 +49,38 @@ def test_files_are_one_set_with_labels(folder):
     assert data.summary.notes.count("2 .parquet files are read as one set") == 1
     assert len(open_data(folder / "x-0.parquet")) == 6
     assert open_data(f"{folder}/x-{{0..1}}.parquet", DataOptions(labels="none")).labels is None
+
+
+@pytest.mark.parametrize("below", ["", "data"])
+def test_the_files_of_the_training_part_are_read(tmp_path, below):
+    for number, part in enumerate(["train-00000-of-00002", "train-00001-of-00002", "test-00000-of-00001"]):
+        write(tmp_path / "set" / below / f"{part}.parquet", {"image": FILES[4 * number : 4 * number + 4]})
+    (tmp_path / "set" / "README.md").write_text("a set")
+    data = open_data(tmp_path / "set")
+    assert (data.read(range(8))[..., 0] == PIXELS[:8]).all()
+    pattern = f"{tmp_path.resolve() / 'set' / below / '*test*.parquet'}"
+    assert f"not on test-00000-of-00001.parquet; to evaluate on it: gansmith evaluate RUN '{pattern}'" in "\n".join(
+        data.summary.notes
+    )
+    assert len(open_data(pattern)) == 4
+    assert find_source(data.summary.source).stamp() == find_source(tmp_path / "set").stamp()
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"cls": ["a", "b"] * 6}, "no labels: no column is called label, labels, class, category; not used: cls"),
+        ({"label": [0, 1, None] * 4}, "no labels: 4 rows of 12 have none"),
+        ({"label": [f"a disc, number {row}, and more" for row in range(12)]}, ""),
+        ({"label": [f"a disc, number {row}" for row in range(24)]}, "no labels: column 'label' has 24 different"),
+    ],
+)
+def test_columns_that_give_no_labels_are_said(tmp_path, columns, said):
+    rows = len(next(iter(columns.values())))
+    path = write(tmp_path / "set" / "x.parquet", {"image": (FILES * 2)[:rows], **columns})
+    data = open_data(path)
+    assert (data.labels is None) is bool(said)
+    assert any(note.startswith(said) for note in data.summary.notes) or not said
 
 
 def test_rows_are_streamed(folder):

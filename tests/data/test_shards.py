@@ -1,5 +1,6 @@
 """Several archives as one source: the shards of a WebDataset."""
 
+import tarfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +51,30 @@ def test_a_shell_may_expand_the_pattern(shards):
 def test_a_changed_shard_is_noticed(shards):
     assert len(open_data(shards, DataOptions())) == 12
     (shards / "x-001.tar").unlink()
+    assert len(open_data(shards, DataOptions())) == 8
+
+
+def test_shards_that_are_cut_off_between_two_members_are_named_once(shards):
+    whole = shards / "x-001.tar"
+    with tarfile.open(whole) as archive:
+        last = archive.getmembers()[-2].offset  # image and label of the fourth
+    assert not any("cut off" in note for note in open_data(shards, DataOptions()).summary.notes)
+    for name in ("x-000.tar", "x-001.tar"):
+        (shards / name).write_bytes((shards / name).read_bytes()[:last])
+    data = open_data(shards, DataOptions())
+    assert len(data) == 10
+    (said,) = (note for note in data.summary.notes if "cut off" in note)
+    assert "'x-000.tar', 'x-001.tar'" in said
+
+
+def test_shards_of_the_training_part_are_read(shards):
+    for old, new in (("0", "faces-train-000"), ("1", "faces-train-001"), ("2", "faces-val-000")):
+        (shards / f"x-00{old}.tar").rename(shards / f"{new}.tar")
+    data = open_data(shards, DataOptions())
+    assert (data.read(range(8))[..., 0] == PIXELS[:8]).all()
+    assert len(data) == 8
+    assert any("not on faces-val-000.tar" in note for note in data.summary.notes)
+    (shards / "faces-val-000.tar").unlink()
     assert len(open_data(shards, DataOptions())) == 8
 
 

@@ -162,6 +162,12 @@ def test_a_full_disk_ends_a_run_with_a_message(shards, monkeypatch, refused):
         batches(data, range(1))
 
 
+def test_a_cache_that_is_removed_while_a_run_streams_is_made_again(shards, cache_folder):
+    data = streamed(shards[0])
+    shutil.rmtree(cache_folder)
+    assert (data.read([0, 55]) == shards[1][[0, 55]]).all()
+
+
 def test_pieces_follow_shards_unless_they_are_large():
     assert cut_in_pieces(None, 10, 200) == [0, 3, 6, 9]
     assert cut_in_pieces([0, 2, 4, 6, 8], 10, 200) == [0, 4, 8]

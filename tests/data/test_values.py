@@ -307,7 +307,15 @@ def test_nan_and_infinity_are_left_out_by_name(tmp_path):
     assert "1 of 256 values that are NaN or infinite" in left["reason"]
 
 
-def dicom(pixels: np.ndarray, *, mark: bool = True, colours: str = "MONOCHROME2", rescaled: bool = True) -> bytes:
+def dicom(
+    pixels: np.ndarray,
+    *,
+    mark: bool = True,
+    colours: str = "MONOCHROME2",
+    rescaled: bool = True,
+    slope: float = 1,
+    intercept: float = -1024,
+) -> bytes:
     pydicom = pytest.importorskip("pydicom", reason="the extra science is not installed")
     from pydicom.dataset import FileDataset, FileMetaDataset
 
@@ -322,7 +330,7 @@ def dicom(pixels: np.ndarray, *, mark: bool = True, colours: str = "MONOCHROME2"
     file.BitsAllocated, file.BitsStored, file.HighBit, file.PixelRepresentation = 16, 12, 11, 0
     file.PixelData = pixels.tobytes()
     if rescaled:
-        file.RescaleSlope, file.RescaleIntercept = 1, -1024
+        file.RescaleSlope, file.RescaleIntercept = slope, intercept
     if pixels.ndim == 3:
         file.NumberOfFrames = len(pixels)
     buffer = io.BytesIO()
@@ -341,6 +349,17 @@ def test_slices_of_dicom_in_hounsfield_units(tmp_path, ending):
     data = open_data(folder_of(tmp_path, ending, map(dicom, stored)))
     back = data.spec.values.in_units(data.read(range(12)))[..., 0]
     assert (back == stored.astype(int) - 1024).all()
+
+
+def test_a_slice_of_zeros_has_the_type_of_the_others(tmp_path):
+    """As of a PET, which has a factor for each slice."""
+    stored = (SHADES[..., 0] * 3000).astype(np.uint16)
+    stored[0] = 0
+    slopes = [0.53 + row / 16 for row in range(len(stored))]
+    files = (dicom(each, slope=slope, intercept=0) for each, slope in zip(stored, slopes, strict=True))
+    data = open_data(folder_of(tmp_path, ".dcm", files))
+    back = data.spec.values.in_units(data.read(range(len(stored))))[..., 0]
+    assert back == pytest.approx(stored * np.array(slopes)[:, None, None], abs=0.01)
 
 
 def test_dicom_without_its_mark_and_with_white_as_zero():

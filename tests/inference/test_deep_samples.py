@@ -66,7 +66,7 @@ def test_every_form_of_samples_holds_the_units(tmp_path, cache_folder):
 @pytest.mark.slow
 def test_a_grid_of_counts_is_png_of_16_bits(tmp_path, refused):
     samples = of_values(make_model(), COUNTS).sample(4)
-    path = samples.save(tmp_path / "grid.png")
+    path = samples.save(tmp_path / "new" / "grid.png")
     grid = as_values(path.read_bytes())
     assert grid.dtype == np.uint16
     assert (grid[2:10, 2:10] == samples.in_units()[0]).all()

@@ -1,5 +1,7 @@
 """How usual image files are: the discriminator's opinion, or how near the generator comes."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -66,6 +68,45 @@ def test_the_verb_names_what_it_could_not_score(shell, refused, prose, model, ma
     prose("score with a damaged image", err)
     with refused("data.some_unreadable"):
         api.score(model, [many / "0" / "bad.png", many / "1" / "1.png"])
+
+
+@pytest.mark.slow
+def test_a_stopped_command_keeps_its_scores_and_says_how_to_go_on(shell, refused, model, many, tmp_path, monkeypatch):
+    (many / "0" / "bad.png").unlink()
+    monkeypatch.setattr(model, "record", model.record.model_copy(update={"sample_batch": 1}))
+    folder = model.save(tmp_path / "model")
+    _, out, _ = shell("score", folder, many, "--json")
+    scores = json.loads(out)["scores"]
+    work, calls = score._scored, 0
+
+    def stopping(*args):
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise SystemExit(143)
+        return work(*args)
+
+    monkeypatch.setattr(score, "_scored", stopping)
+    code, out, err = shell("score", folder, many, "--json")
+    assert code == 143
+    assert json.loads(out)["scores"] == scores[:4]
+    assert "4 of 9 files are scored; the same command with --skip 4 scores the others" in err
+    calls = 2
+    _, out, _ = shell("score", folder, many, "--json", "--skip", 4)
+    assert json.loads(out)["scores"] == scores[4:]
+    with refused("cli.nothing_to_score"):
+        next(api.score_files(model, [many], skip=9))
+
+
+@pytest.mark.slow
+def test_scores_stand_beside_an_error_in_json(shell, model, many, tmp_path):
+    code, out, _ = shell(
+        "score", model.save(tmp_path / "model"), many / "0" / "bad.png", many / "1" / "1.png", "--json"
+    )
+    assert code == 2
+    found = json.loads(out)
+    assert [each["file"] for each in found["scores"]] == [str(many / "1" / "1.png")]
+    assert found["error"]["code"] == "data.some_unreadable"
 
 
 def test_every_image_of_an_array_file_is_scored(model, tmp_path):

@@ -222,7 +222,7 @@ def test_a_newer_format(refused, tmp_path):
 
 def test_no_checkpoint_at_all(refused, tmp_path):
     with refused("checkpoint.none_whole") as caught:
-        load_latest(tmp_path)
+        load_latest(tmp_path / "run" / "checkpoints")
     for number in range(4):
         (save(tmp_path, number) / VALUES).unlink()
     with refused("checkpoint.none_whole") as caught:
@@ -268,6 +268,16 @@ def test_too_little_room_is_seen_before_anything_is_written(refused, tmp_path, m
     assert full_disk_message(tmp_path, 2, caught) == "12,345 bytes are free"
     assert [folder.name for folder in list_checkpoints(tmp_path)] == ["000000001"]
     check(load_latest(tmp_path)[0], 1)
+
+
+def test_a_first_checkpoint_that_finds_no_room_promises_no_earlier_one(refused, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=12_345)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with refused("disk.full", BYTES) as caught:
+        save(tmp_path / "run" / "checkpoints", 0)
+    assert f"make room, remove {tmp_path / 'run'} and start the run again" in str(caught.value)
+    with refused("checkpoint.none_whole"):
+        load_latest(tmp_path / "run" / "checkpoints")
 
 
 def no_space() -> OSError:

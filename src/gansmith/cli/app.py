@@ -8,8 +8,9 @@ import shutil
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import typer
@@ -172,7 +173,7 @@ def main() -> None:
     except (GansmithError, OSError) as problem:
         if rank_and_size()[0] and _code_of(problem) != "training.process_lost":
             time.sleep(MAIN_FIRST_SEC)  # torchrun ends this process if the first one says the same
-        _print_json_error(_code_of(problem), _error_text(problem))
+        _print_json_error(_code_of(problem), _error_text(problem), getattr(problem, "results", {}))
         if len(words) < len(sys.argv) - 1:
             raise
         say(f"gansmith: {_error_text(problem)}")
@@ -205,11 +206,11 @@ def _fault_of_plugin(problem: BaseException) -> str:
     return plugin_fault(problem)
 
 
-def _print_json_error(code: str, message: str) -> None:
-    """Print an error as a JSON object on stdout if the user asked for JSON."""
+def _print_json_error(code: str, message: str, results: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """Print an error, beside what is done all the same, as a JSON object on stdout if the user asked for JSON."""
     if "--json" in sys.argv[1:]:
         with suppress(OSError):  # standard output may be what failed
-            print(json_text({"error": {"code": code, "message": message}}), flush=True)
+            print(json_text({**results, "error": {"code": code, "message": message}}), flush=True)
 
 
 def _refuse_removed_folder() -> None:

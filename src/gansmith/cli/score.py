@@ -6,7 +6,8 @@ import typer
 
 from gansmith.cli.options import AsJson, Device, ImagePaths, Plugin, WeightsPath
 from gansmith.cli.text import json_text, tell
-from gansmith.core.events import say
+from gansmith.core.errors import GansmithError, counted
+from gansmith.core.events import Progress, say, saying_what_is_there
 
 
 def score(
@@ -14,6 +15,9 @@ def score(
     images: ImagePaths,
     label: Annotated[str | None, typer.Option(metavar="CLASS", help="Class of the images, by name or number.")] = None,
     how: Annotated[str, typer.Option(metavar="METHOD", help="discriminator or inversion.")] = "discriminator",
+    skip: Annotated[
+        int, typer.Option(min=0, metavar="FILES", help="Leave out so many files, which a stopped command has scored.")
+    ] = 0,
     device: Device = "auto",
     plugin: Plugin = None,
     as_json: AsJson = False,
@@ -36,14 +40,36 @@ def score(
         failed.append((file, reason))
         leave_out(file, reason)
 
-    number = 0
-    for file, value in api.score_files(loaded, images, label, how, on_left_out=leave_out, on_failed=fail):
-        number += 1
+    number, done, total = 0, skip, 0
+
+    def see(progress: Progress) -> None:
+        nonlocal done, total
+        done, total = round(progress.done), round(progress.total)
+
+    def results() -> dict[str, Any]:
+        return {"scores": scores, "left_out": [{"file": file, "reason": reason} for file, reason in left_out]}
+
+    def stopped() -> str:
+        files = f"{done:,} of {counted(total, 'file')} are scored" if total else "no file is scored yet"
+        text = f"stopped: {files}; the same command with --skip {done} scores the others"
         if as_json:
-            scores.append({"file": file, "score": value})
-        else:
-            tell(f"{value:8.4f}  {file}")
+            tell(json_text({**results(), "stopped": text}))
+        return text
+
+    try:
+        with saying_what_is_there(stopped):
+            for file, value in api.score_files(
+                loaded, images, label, how, skip=skip, on_left_out=leave_out, on_failed=fail, on_progress=see
+            ):
+                number += 1
+                if as_json:
+                    scores.append({"file": file, "score": value})
+                else:
+                    tell(f"{value:8.4f}  {file}")
+    except GansmithError as problem:
+        problem.results = results()
+        raise
     if as_json:
-        tell(json_text({"scores": scores, "left_out": [{"file": file, "reason": reason} for file, reason in left_out]}))
+        tell(json_text(results()))
     if failed:
         say(api.failures_text(failed, number + len(failed), "scored"))

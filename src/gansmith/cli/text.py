@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from gansmith.core.events import naming_stdout
+from gansmith.core.events import naming_stdout, print_path
 from gansmith.core.file_names import shown
 
 WIDTH = 80
@@ -21,9 +21,11 @@ def tell(*results: object) -> None:
     """
     piped = not sys.stdout.isatty()
     with naming_stdout():
-        print(
-            *(each if piped and isinstance(each, Path) else shown(str(each)) for each in results), sep="\n", flush=True
-        )
+        for each in results:
+            if piped and isinstance(each, Path):
+                print_path(each)
+            else:
+                print(shown(str(each)), flush=True)
 
 
 def json_text(value: Any) -> str:

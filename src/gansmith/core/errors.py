@@ -22,6 +22,7 @@ class GansmithError(ValueError):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+        self.results: dict[str, Any] = {}  # what --json prints beside the error: work that is done all the same
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and pickle with both arguments; by default an exception keeps only its message."""

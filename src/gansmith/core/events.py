@@ -238,9 +238,26 @@ def say_result(text: str | Path) -> None:
         return
     try:
         with naming_stdout():
-            print(text if isinstance(text, Path) and not stream.isatty() else shown(str(text)), flush=True)
+            if isinstance(text, Path) and not stream.isatty():
+                print_path(text)
+            else:
+                print(shown(str(text)), flush=True)
     except BrokenPipeError:  # nobody reads it any more
         _mute(stream)
+
+
+def print_path(path: Path) -> None:
+    """Print a path for another program: the bytes of its name, whatever letters the locale has."""
+    stream = sys.stdout
+    try:
+        str(path).encode(stream.encoding or "utf-8")
+    except UnicodeEncodeError:
+        if (binary := getattr(stream, "buffer", None)) is not None:
+            stream.flush()
+            binary.write(os.fsencode(path) + b"\n")
+            binary.flush()
+            return
+    print(path, flush=True)
 
 
 @contextmanager

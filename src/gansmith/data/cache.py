@@ -1,7 +1,9 @@
 """The cache of decoded images: built once per source and options, then memory-mapped."""
 
+import errno
 import hashlib
 import json
+import os
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -84,6 +86,8 @@ def _load_or_build(source: Source, options: DataOptions, on_progress: OnProgress
                 if record is None or entry is None:
                     entry, record = _build_and_index(source, options, on_progress, runtime, stamp)
         except (OSError, DiskFullError) as problem:
+            if isinstance(problem, FileNotFoundError) and not _is_in_cache(problem):
+                raise  # a file of the source
             raise _cannot_write(problem) from problem
     return _assemble(entry, record, source, options)
 
@@ -136,7 +140,8 @@ def _build(
             filled = _fill(folder, plan, on_step, runtime, is_streamed=is_streamed)
             commit_entry(folder, {**filled, "name": source.name, "fingerprint": fingerprint})
         entry = find_entry(fingerprint, is_streamed=is_streamed)
-        assert entry is not None
+        if entry is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(data_folder("entries") / fingerprint))
     on_step.finish()
     return entry, plan, room
 
@@ -268,7 +273,18 @@ def refuse_many_bad(source: Source, listing: Listing, problems: Sequence[str]) -
     )
 
 
+def _is_in_cache(problem: OSError) -> bool:
+    """Say whether an error of the system names a file of the cache."""
+    return str(problem.filename).startswith(str(cache_folder()))
+
+
 def _cannot_write(problem: OSError | DiskFullError) -> DataError:
+    if isinstance(problem, FileNotFoundError):
+        return DataError(
+            "data.cache_removed",
+            f"the cache {cache_folder()} was removed while images were decoded into it: {problem}"
+            "\n  start again; empty the cache only while no other command reads images",
+        )
     full = is_disk_full(problem) and not is_file_limit(problem)
     advice = "with room, or empty it with 'gansmith data clean'" if is_disk_full(problem) else "you may write to"
     return DataError(

@@ -23,7 +23,14 @@ from gansmith.data.sources.idx_files import is_idx
 from gansmith.data.sources.layouts import help_for
 from gansmith.data.sources.pairs import PAIRS_PREFIX, FolderPairs
 from gansmith.data.sources.parquet import PARQUET_SUFFIX
-from gansmith.data.sources.shards import SHARDS_PREFIX, open_shards, parse_shards, shards_in, shards_named
+from gansmith.data.sources.shards import (
+    SHARDS_PREFIX,
+    open_shards,
+    parse_shards,
+    shards_in,
+    shards_named,
+    training_shards,
+)
 from gansmith.data.sources.stored_file import StoredFile
 from gansmith.data.sources.walk import is_image_file
 
@@ -63,7 +70,8 @@ def find_source(source: DataName | Source, root: Path | None = None) -> Source:
     path = path_of(source)
     if path.is_dir():
         if shards := shards_in(path):
-            return open_shards(shards, escaped(path.resolve()))
+            chosen, notes = training_shards(shards)
+            return open_shards(chosen, escaped(path.resolve()), notes)
         alone = array_alone_in(path)
         return array_file(alone) if alone else FolderSource(path)
     name = path.name.lower()

@@ -11,7 +11,7 @@ from gansmith.core.errors import counted
 from gansmith.data.base import Frame, Payload
 from gansmith.data.signatures import Signature, signature_of
 from gansmith.imaging.colour_profiles import other_profile
-from gansmith.imaging.deep_files import band_names, checked, has_alpha, num_pages, open_any, read_values
+from gansmith.imaging.deep_files import band_names, checked, has_alpha, open_any, page_numbers, read_values
 from gansmith.imaging.images import (
     MODES,
     PIXEL_LIMIT,
@@ -151,7 +151,7 @@ def _of_header(sha256: bytes, payload: bytes | Frame, limit: int) -> tuple[Image
     file, number = file_and_frame(payload)
     header, deep = open_any(file, limit)
     if header is None:
-        return ImageInfo(sha256, frames=1 if isinstance(payload, Frame) else num_pages(file)), True
+        return ImageInfo(sha256, frames=1 if isinstance(payload, Frame) else len(page_numbers(file))), True
     frames = 1 if isinstance(payload, Frame) else num_frames(header)
     if number:
         try:

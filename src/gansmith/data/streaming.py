@@ -293,6 +293,7 @@ class StreamedPixels:
         pixels = self._decoded(self._rows_of(piece))
         self._make_room(pixels.nbytes)
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)  # someone may have removed the cache
             commit_bytes(self._path(piece), pixels.tobytes(), flush=False)
         except (OSError, DiskFullError) as problem:
             raise DataError(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gansmith.imaging.images import PIXEL_LIMIT, TIFF_STARTS, ImageError, lacks_memory, open_image
+from gansmith.imaging.images import PIXEL_LIMIT, TIFF_STARTS, ImageError, is_copy_or_mask, lacks_memory, open_image
 from gansmith.imaging.values import MOST_BANDS
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
@@ -243,24 +243,30 @@ def _tifffile() -> Any:
     return tifffile
 
 
-def num_pages(data: bytes) -> int:
-    """Return the number of images in a file that Pillow does not open; ImageError for a damaged TIFF."""
+def page_numbers(data: bytes) -> list[int]:
+    """Return the numbers of the images in a file that Pillow does not open; ImageError for a damaged TIFF.
+
+    Pages that are smaller copies of others, or masks, are none.
+    """
     if not data.startswith(TIFF_STARTS):
-        return 1
+        return [0]
     tifffile = _tifffile()
     try:
-        count = len(tifffile.TiffFile(io.BytesIO(data)).pages)
+        kinds = [int(page.subfiletype) for page in tifffile.TiffFile(io.BytesIO(data)).pages]
     except Exception as problem:  # damaged files
         raise ImageError("image.damaged", f"damaged TIFF ({problem})") from problem
-    if not count:
+    if not kinds:
         raise ImageError("image.damaged", "damaged TIFF (it has no pages)")
-    return count
+    return [number for number, kind in enumerate(kinds) if not is_copy_or_mask(kind)] or list(range(len(kinds)))
 
 
 def _tiff_page(data: bytes, number: int = 0) -> Any:
     tifffile = _tifffile()
     try:
-        return tifffile.TiffFile(io.BytesIO(data)).pages[number]
+        pages = tifffile.TiffFile(io.BytesIO(data)).pages
+        if not number and is_copy_or_mask(int(pages[0].subfiletype)):  # a thumbnail before the image
+            number = page_numbers(data)[0]
+        return pages[number]
     except Exception as problem:  # damaged files
         raise ImageError("image.damaged", f"damaged TIFF ({problem})") from problem
 
@@ -303,7 +309,9 @@ def read_dicom(data: bytes) -> np.ndarray:
         raise
     except Exception as problem:  # pydicom raises many types
         raise ImageError("image.damaged", f"damaged or packed DICOM ({problem})") from problem
-    if values.dtype.kind == "f" and np.array_equal(values, values.round()):
+    # The header decides, not the values: an empty slice of a PET must have the type of the others.
+    is_whole = all(float(getattr(file, tag, 0) or 0).is_integer() for tag in ("RescaleSlope", "RescaleIntercept"))
+    if values.dtype.kind == "f" and is_whole and np.array_equal(values, values.round()):
         values = values.astype(stored.dtype if np.array_equal(values, stored) else np.int32)
     if int(getattr(file, "SamplesPerPixel", 1)) > 1 or file.PhotometricInterpretation == "PALETTE COLOR":
         return values if values.ndim == 4 else values[None]

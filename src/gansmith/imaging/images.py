@@ -34,6 +34,7 @@ WRITTEN_AS = {
     ".tiff": "TIFF", ".bmp": "BMP",
 }  # fmt: skip
 STACKS = ("GIF", "TIFF", "WEBP", "PNG", "AVIF", "HEIF")  # formats whose files may have several frames
+NEW_SUBFILE_TYPE, REDUCED, MASK = 254, 1, 4  # a tag of TIFF, and bits of it
 JPEGS = ("JPEG", "MPO")  # MPO: of phones, with a second picture
 LONGEST_SIDE_PX = {"JPEG": 65_500, "WEBP": 16_383}
 QUALITY = 95  # of JPEG and WebP: compression is hard to see
@@ -245,6 +246,8 @@ def open_image(data: bytes, limit: int = PIXEL_LIMIT, *, shrink: bool = False) -
         _refuse_large(*shape, limit)
     try:
         image = _opened(data)
+        if image.format == "TIFF" and _is_copy_or_mask(image):  # a thumbnail before the image
+            image.seek(frame_numbers(image)[0])
     except Image.DecompressionBombError as problem:
         raise ImageError("image.too_large", f"over the limit of {PIXEL_LIMIT // 10**6} Mpx") from problem
     except UnidentifiedImageError as problem:
@@ -309,16 +312,45 @@ def upright_shape(image: Image.Image) -> tuple[int, int]:
     return (width, height) if exif.get(0x0112) in (5, 6, 7, 8) else (height, width)
 
 
-def num_frames(image: Image.Image) -> int:
-    """Return the number of frames of an opened stack or animation; 1 for other files, and if they cannot be counted."""
+def frame_numbers(image: Image.Image) -> list[int]:
+    """Return the numbers of the frames of an opened stack or animation; one for others, and if they cannot be counted.
+
+    Pages of a TIFF that are smaller copies of others, such as overviews, or masks, are no frames.
+    """
+    now = image.tell()
     if image.format not in STACKS:
-        return 1
+        return [now]
     try:
-        return max(1, getattr(image, "n_frames", 1))
+        count = max(1, getattr(image, "n_frames", 1))
+        if image.format != "TIFF" or count == 1:
+            return list(range(count))
+        found = []
+        for number in range(count):
+            image.seek(number)
+            found += [] if _is_copy_or_mask(image) else [number]
+        image.seek(now)
+        return found or list(range(count))
     except MemoryError:
         raise
     except Exception:  # decoders raise many error types on damaged files
-        return 1
+        return [now]
+
+
+def num_frames(image: Image.Image) -> int:
+    """Return the number of frames of an opened stack or animation; 1 for other files, and if they cannot be counted."""
+    return len(frame_numbers(image))
+
+
+def is_copy_or_mask(kind: int) -> bool:
+    """Say whether a page of a TIFF with this NewSubfileType is a smaller copy of another page, or a mask."""
+    return bool(kind & (REDUCED | MASK))
+
+
+def _is_copy_or_mask(image: Image.Image) -> bool:
+    """Say whether the present page of an opened TIFF is a smaller copy of another page, or a mask."""
+    tags: Any = getattr(image, "tag_v2", {})
+    kind = tags.get(NEW_SUBFILE_TYPE, 0)
+    return isinstance(kind, int) and is_copy_or_mask(kind)
 
 
 def decode_image(

@@ -159,6 +159,7 @@ class Samples:
         path = check_samples_path(out, numbered=numbered)
         if numbered and self.are_points:
             raise _points_form("numbers into a plot of points")
+        make_parent_folders(path)
         if path.suffix.lower() == ".png":
             if self.values is not None and self.values.fits_png and not self.values.is_8_bit and not numbered:
                 grid = encode_values_png(make_grid(self.in_units(), min(self.columns, len(self))), self.values)

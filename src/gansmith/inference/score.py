@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gansmith.core.errors import DataError, GansmithError, unknown_name
-from gansmith.core.events import silent
+from gansmith.core.errors import DataError, GansmithError, counted, unknown_name
+from gansmith.core.events import OnProgress, Progress, silent
 from gansmith.core.file_names import escaped
 from gansmith.core.plain_files import read_bytes
 from gansmith.data.base import DataSpec
@@ -29,14 +29,17 @@ def score_files(
     label: str | None = None,
     how: str = "discriminator",
     *,
+    skip: int = 0,
     on_left_out: Callable[[str, str], None] = silent,
     on_failed: Callable[[str, str], None] = silent,
+    on_progress: OnProgress = silent,
 ) -> Iterator[tuple[str, float]]:
     """Yield (file, score) of image files and folders of them, fitted to the model's size; low means unusual.
 
     Each image of an array file is scored: FILE#NUMBER.
     ``how="discriminator"`` gives the discriminator's score; ``"inversion"`` gives the PSNR in dB of the image that
-    ``invert`` finds. A few images are in memory at a time. ``on_failed`` gets the name of each unreadable file, and the
+    ``invert`` finds. A few images are in memory at a time. ``skip`` leaves out the first files, which an earlier call
+    has scored; ``on_progress`` is told after each file. ``on_failed`` gets the name of each unreadable file, and the
     reason; ``on_left_out`` a folder, and the number of other files in it. Raises DataError if no file can be read, and
     after the others are scored if a file that ``paths`` names cannot.
     Source: Schlegl et al. 2017, arXiv:1703.05921 (AnoGAN), section 2.2, for the residual of an inversion.
@@ -46,13 +49,19 @@ def score_files(
     if how not in WAYS:
         raise GansmithError("cli.unknown_way_to_score", unknown_name("way to score", how, WAYS))
     files = [(file, Path(path)) for path in paths for file in image_files(Path(path), on_left_out)]
+    if not 0 <= skip < max(1, len(files)):
+        raise GansmithError(
+            "cli.nothing_to_score",
+            f"--skip {skip} is not possible with {counted(len(files), 'file')}\n  allowed: 0 to {len(files) - 1}",
+        )
     at_once = BATCHES_AT_ONCE * model.record.sample_batch
     failed, named = list[tuple[str, str]](), False
-    for start in range(0, len(files), at_once):
-        fitted = []
+    for start in range(skip, len(files), at_once):
+        fitted: list[list[tuple[str, np.ndarray]]] = []  # of each file
         for file, path in files[start : start + at_once]:
+            fitted.append([])
             try:
-                fitted += _fitted(file, model.record.data)
+                fitted[-1] += _fitted(file, model.record.data)
             except (DataError, OSError) as problem:
                 reason = getattr(problem, "strerror", None) or str(problem).partition("\n")[0]
                 if len(files) == 1 and file == path:
@@ -62,11 +71,20 @@ def score_files(
                 named |= file == path
                 failed.append((escaped(file), f"{escaped(file)} ({reason})"))
                 on_failed(escaped(file), reason)
-        if fitted:
-            images = np.stack([image for _, image in fitted])
-            scores = model.score(images, label) if how == "discriminator" else _inversion_psnr_db(model, images, label)
-            yield from ((file, float(score)) for (file, _), score in zip(fitted, scores, strict=True))
-    raise_failures(failed, len(files), "scored", named=named)
+        scores = _scored(model, [image for each in fitted for _, image in each], label, how)
+        for done, each in enumerate(fitted, start + 1):
+            yield from ((name, next(scores)) for name, _ in each)
+            on_progress(Progress("files", done, len(files)))
+    raise_failures(failed, len(files) - skip, "scored", named=named)
+
+
+def _scored(model: Model, images: Sequence[np.ndarray], label: str | None, how: str) -> Iterator[float]:
+    """Return the scores of images."""
+    if not images:
+        return iter(())
+    rows = np.stack(images)
+    scores = model.score(rows, label) if how == "discriminator" else _inversion_psnr_db(model, rows, label)
+    return iter(scores.tolist())
 
 
 def _inversion_psnr_db(model: Model, images: np.ndarray, label: str | None) -> np.ndarray:

@@ -144,7 +144,7 @@ class SuperResolutionMethod(SupervisedMethod):
 
 
 def _larger(scale: int) -> str:
-    return f"are {scale} times larger than their sources" if scale > 1 else "have the size of their sources"
+    return f"are {scale if scale > 1 else 'not 2 or 4'} times larger than their sources"
 
 
 def cropped(images: Tensor, side: int, noise: Noise, step: int = 1) -> Tensor:

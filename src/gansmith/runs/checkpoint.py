@@ -100,10 +100,13 @@ def save_checkpoint(folder: Path, tensors: dict[str, Tensor], values: dict[str, 
         _remove(folder)
         if not is_disk_full(problem):
             raise
+        remedy = "the previous checkpoint is intact; make room, then continue from it with 'gansmith resume'"
+        if not list_checkpoints(folder.parent):
+            remedy = f"nothing is saved yet: make room, remove {folder.parent.parent} and start the run again"
         raise DiskFullError(
             "disk.full",
             no_room_to(f"write the checkpoint {folder}", folder.parent, problem, f"{needed:,} bytes are needed, ")
-            + "\n  the previous checkpoint is intact; make room, then continue from it with 'gansmith resume'",
+            + f"\n  {remedy}",
         ) from problem
     sync_folder(folder.parent)
     return folder
@@ -192,9 +195,12 @@ def load_latest(parent: Path, *, accept: Callable[[Checkpoint], bool] = lambda _
             continue
         if accept(checkpoint):
             return checkpoint, reasons
+    nothing = "the folder is empty"
+    if not (parent.parent / "model").exists():
+        nothing += f": the run has saved nothing yet; remove {parent.parent} and start it again"
     raise CheckpointError(
         "checkpoint.none_whole",
-        "\n  ".join([f"no complete checkpoint in {parent}", *(reasons or ["the folder is empty"])][:3]),
+        "\n  ".join([f"no complete checkpoint in {parent}", *(reasons or [nothing])][:3]),
     )
 
 

@@ -24,12 +24,14 @@ from gansmith.imaging.images import MODES, POINT, as_levels
 from gansmith.imaging.values import MOST_BANDS
 
 IMAGE_KEYS = ("images", "x", "arr_0")
-LABEL_KEYS = ("labels", "y")
+LABEL_KEYS, OTHER_LABEL_KEYS = ("labels", "y"), ("label", "targets", "target")
 # Names of other programs, in lower case: Keras, MedMNIST, and their like. Training images come first.
 SPLIT_KEYS = (
     ("x_train", "y_train"), ("train_images", "train_labels"), ("train_x", "train_y"), ("xtrain", "ytrain"),
-    ("trainx", "trainy"), ("training_images", "training_labels"), ("data", "target"), ("data", "labels"),
-    ("image", "label"), ("data", "label"), ("x_test", "y_test"), ("test_images", "test_labels"),
+    ("trainx", "trainy"), ("training_images", "training_labels"), ("train_data", "train_labels"),
+    ("train_data", "train_label"), ("train_images", "train_label"), ("train_imgs", "train_labels"),
+    ("data", "target"), ("data", "targets"), ("data", "labels"), ("data", "y"), ("image", "label"), ("data", "label"),
+    ("imgs", "labels"), ("x_test", "y_test"), ("test_images", "test_labels"),
 )  # fmt: skip
 NPY_PAIRS = (("images", "labels"), ("x", "y"), *SPLIT_KEYS)
 CLASS_KEY = "class_names"
@@ -110,6 +112,8 @@ class ArraySource:
             images = images[..., None]
         elif shape[1:] == POINT:
             pass
+        elif len(shape) == 4 and not (first or last) and shape[0] == shape[1] and shape[2] in MODES:
+            return self._not_empty(images.transpose(3, 0, 1, 2)), [f"array {shape} read as (H, W, C, N), as of MATLAB"]
         elif len(shape) != 4 or first == last:
             wrong = "can be read in two ways" if first else "does not hold images"
             raise DataError(
@@ -389,15 +393,16 @@ def _keys(keys: Sequence[str], path: Path, num_axes: Callable[[str], int]) -> tu
 
     Where no name says it, the only array with three axes or more has the images.
     """
-    labels = next((key for key in LABEL_KEYS if key in keys), None)
-    if known := [key for key in IMAGE_KEYS if key in keys]:
+    named = {key.lower(): key for key in sorted(keys)}  # where two differ in capitals alone, the one in small letters
+    plain = [key for key in OTHER_LABEL_KEYS if key in named and num_axes(named[key]) < 3]
+    labels = next((named[key] for key in (*LABEL_KEYS, *plain) if key in named), None)
+    if known := [named[key] for key in IMAGE_KEYS if key in named]:
         return known[0], labels
-    named = {key.lower(): key for key in keys}
     for images, _ in SPLIT_KEYS:
         if images in named:
             pairs = [second for first, second in SPLIT_KEYS if first == images and second in named]
             return named[images], named[pairs[0]] if pairs else labels
-    others = [key for key in keys if key not in (*LABEL_KEYS, CLASS_KEY)]
+    others = [key for key in keys if key != labels and key.lower() not in (*LABEL_KEYS, CLASS_KEY)]
     if len(others) > 1:
         others = [key for key in others if num_axes(key) > 2]
     if len(others) == 1:

@@ -300,6 +300,11 @@ class _Archive(_WholeFile):
         )
 
 
+def no_end_note(names: str) -> str:
+    """Return a note on .tar files that end without the zeros that mark an end, as those do that were cut off."""
+    return f"without an end mark, so perhaps cut off: {names}; compare the size with the original, or pack it again"
+
+
 def other_archive(path: Path) -> tuple[str, str] | None:
     """Return what a file is that is no archive of the kind that its ending says, and the remedy; None if unknown."""
     try:
@@ -539,6 +544,12 @@ class _Bounded:
             raise self._too_large
 
 
+class _Tar(tarfile.TarFile):
+    """A .tar that knows whether its end was marked."""
+
+    has_end = True  # False: the file ended where a member or a block of zeros was due
+
+
 class _Member(tarfile.TarInfo):
     """A member of a .tar; names and other facts in blocks of their own are limited."""
 
@@ -547,6 +558,8 @@ class _Member(tarfile.TarInfo):
         try:
             return super().fromtarfile(archive)
         except tarfile.HeaderError as problem:
+            if isinstance(archive, _Tar) and type(problem).__name__ == "EmptyHeaderError":
+                archive.has_end = False
             if not archive.offset or type(problem).__name__ in TAR_ENDS:
                 raise
             what = f"the entry at byte {archive.offset:,} cannot be read ({problem})"
@@ -575,6 +588,8 @@ def _at_another_tar(file: Any) -> bool:
 class TarSource(_Archive):
     """A .tar of a folder of images, plain or compressed, read from front to back."""
 
+    has_end = True  # False: the file ends without the zeros that mark the end of a .tar; known after the members
+
     def _walk(self) -> Iterator[tuple[int, tarfile.TarFile, tarfile.TarInfo]]:
         """Yield (position, open archive, member) from front to back; DataError for a damaged archive."""
         try:
@@ -594,18 +609,22 @@ class TarSource(_Archive):
                 bounded: Any = unpacked if unpacked is file else _Bounded(unpacked, limit, self._too_large(what))
                 ordinals, another = itertools.count(), True
                 while another:
-                    with tarfile.open(fileobj=bounded, mode=mode, encoding="utf-8", tarinfo=_Member) as archive:
+                    with _Tar.open(fileobj=bounded, mode=mode, encoding="utf-8", tarinfo=_Member) as archive:
                         for member in archive:
                             yield next(ordinals), archive, member
                             kept: Any = archive
                             kept.members.clear()  # tarfile keeps all, about 1 KB each
                             if len(archive.pax_headers) > MAX_TAR_HEADERS:
                                 raise ValueError(f"it has more than {MAX_TAR_HEADERS} facts for all files")
+                    self.has_end = archive.has_end
                     another = mode == "r:" and _at_another_tar(bounded)
         except (GansmithError, MemoryError):
             raise
         except Exception as problem:  # tarfile and the decompressors raise many types
             raise self._damaged(problem) from problem
+
+    def _notes(self) -> list[str]:
+        return [] if self.has_end else [no_end_note(f"'{printable(self.path.name)}'")]
 
     def _members(self) -> Iterator[tuple[str, int, bool, Any]]:
         for ordinal, _, member in self._walk():

@@ -6,8 +6,8 @@ from functools import partial
 
 from gansmith.core.errors import DataError, counted
 from gansmith.data.base import DataOptions, Frame, Item, Listing, Payload, Source
-from gansmith.imaging.deep_files import num_pages, open_any
-from gansmith.imaging.images import ImageError, num_frames
+from gansmith.imaging.deep_files import open_any, page_numbers
+from gansmith.imaging.images import ImageError, frame_numbers
 
 FIRST, ALL, EVERY = "first", "all", "every:"
 MOST_FRAMES = 10_000_000  # of a whole source
@@ -32,9 +32,10 @@ class FramesOf:
     def scan(self) -> Listing:
         """List the frames of all files; reads every file once. DataError for more than ten million frames."""
         listing, step = self._source.scan(), step_of(self._options.frames)
-        counts = [1] * len(listing.items)
+        numbers = [[0]] * len(listing.items)  # of the frames of each file
         for position, read in self._source.stream(listing.items):
-            counts[position] = self._count(read)
+            numbers[position] = self._numbers(read)
+        counts = [len(each) for each in numbers]
         if sum(-(-count // step) for count in counts) > MOST_FRAMES:
             raise DataError(
                 "data.too_many_frames",
@@ -42,11 +43,11 @@ class FramesOf:
                 f" {MOST_FRAMES:,}\n  take fewer: frames=every:N",
             )
         items = []
-        for item, count in zip(listing.items, counts, strict=True):
-            digits = len(str(count - 1))
-            for number in range(0, count, step):
-                name = item.name if count == 1 else f"{item.name}#{number:0{digits}d}"
-                items.append(Item(name, item.label, (item, number if count > 1 else None)))
+        for item, frames in zip(listing.items, numbers, strict=True):
+            digits, is_one = len(str(len(frames) - 1)), len(frames) == 1
+            for at in range(0, len(frames), step):
+                name = item.name if is_one else f"{item.name}#{at:0{digits}d}"
+                items.append(Item(name, item.label, (item, None if is_one else frames[at])))
         many = sum(count > 1 for count in counts)
         taken = sum(-(-count // step) for count in counts if count > 1)
         unused = sum(counts) - (len(counts) - many) - taken
@@ -55,15 +56,15 @@ class FramesOf:
         notes = listing.notes if not many else (*listing.notes, note + (f", {unused:,} not used" if unused else ""))
         return replace(listing, items=tuple(items), notes=notes)
 
-    def _count(self, read: Callable[[], Payload]) -> int:
+    def _numbers(self, read: Callable[[], Payload]) -> list[int]:
         try:
             payload = read()
             if not isinstance(payload, bytes):
-                return 1
+                return [0]
             opened, _ = open_any(payload, self._options.max_pixels)
-            return num_pages(payload) if opened is None else num_frames(opened)
+            return page_numbers(payload) if opened is None else frame_numbers(opened)
         except ImageError:
-            return 1
+            return [0]
 
     def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
         """Yield functions that read frames; each file is read once for all its frames."""

@@ -48,6 +48,9 @@ class HubSource:
                 f"'{self.location}' needs the library {problem.name}\n  install it: pip install 'gansmith[hub]'",
             ) from problem
         try:
+            saved = self._saved()
+            if saved is not None:
+                return datasets.load_from_disk(str(saved))
             return datasets.load_dataset(self._name, split=self._split)
         except Exception as problem:  # the library and the network raise many types
             raise DataError(
@@ -55,6 +58,15 @@ class HubSource:
                 f"'{self.location}' cannot be opened: {reason_of(problem)}"
                 "\n  check its name, its splits (hf:NAME:SPLIT) and the network, or pass its files: hf:FOLDER",
             ) from problem
+
+    def _saved(self) -> Path | None:
+        """Return the folder that ``save_to_disk`` of the library wrote, if the name is one; a split has one below."""
+        folder = Path(self._name)
+        if (folder / "dataset_dict.json").is_file():
+            folder = folder / self._split
+        elif self._split != "train":
+            return None
+        return folder if (folder / "state.json").is_file() else None
 
     def stamp(self) -> str:
         """Return the sizes and times of the library's cache files."""

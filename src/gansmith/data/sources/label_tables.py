@@ -12,6 +12,7 @@ from functools import partial
 from itertools import chain, islice
 from pathlib import PurePosixPath
 from typing import IO, Any
+from urllib.parse import unquote
 
 from gansmith.core.errors import DataError, counted
 from gansmith.core.file_names import printable
@@ -49,7 +50,9 @@ NO_TEXTS = (
     (b"PK\3\4", "an Excel file or an archive"), (b"\xd0\xcf\x11\xe0", "an Excel file"),
     (b"\x1f\x8b", "packed with gzip"),
     (b"PAR1", "a Parquet file"), (b"SQLite", "a database of SQLite"), (b"BZh", "packed with bzip2"),
-    (b"MATLAB", "a file of MATLAB"), (b"\x89HDF", "an HDF5 file"), (b"\x80\x04", "a pickle"),
+    (b"\x89PNG", "an image"), (b"\xff\xd8\xff", "an image"), (b"GIF8", "an image"), (b"%PDF", "a PDF"),
+    (b"\x93NUMPY", "an array of NumPy"), (b"MATLAB", "a file of MATLAB"),
+    (b"\x89HDF", "an HDF5 file"), (b"\x80\x04", "a pickle"),
 )  # fmt: skip
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 ONE_HOT = -1  # the position of labels that have a column each
@@ -240,7 +243,8 @@ class _Names:
     def has(self, file: str) -> bool:
         """Say whether a text names an image."""
         tails = _tails(printable(file))
-        return any(tail in self._found for tail in tails) or self._other(tails) is not None
+        is_known = any(tail in self._found for tail in tails) or self._other(tails) is not None
+        return is_known or ((decoded := unquote(file)) != file and self.has(decoded))
 
     def find(self, file: str, where: str) -> int | None:
         """Return the position of the image that the longest matching tail of a path names; None without one."""
@@ -254,7 +258,8 @@ class _Names:
                 )
             if at is not None:
                 return at[0]
-        return self._other(tails)
+        other = self._other(tails)
+        return self.find(decoded, where) if other is None and (decoded := unquote(file)) != file else other
 
     def _other(self, tails: Sequence[str]) -> int | None:
         """Return the one image with a name in other letters (a, A), another ending, or other zeros before a number."""
@@ -307,7 +312,8 @@ def _columns(sample: list[list[str]], names: _Names, table: LabelTable) -> tuple
             f"'{table.where}' has one column: {_cut(sample[0][0], 24)}, ..."
             "\n  a table of labels needs a column of file names and a column of labels, with a comma or tab between",
         )
-    hits = [sum(len(row) > at and names.has(row[at]) for row in sample if len(row) > at) for at in range(width)]
+    # Numbers of classes may be names of images too: the different ones are counted.
+    hits = [len({row[at] for row in sample if len(row) > at and names.has(row[at])}) for at in range(width)]
     usual = [at for at, name in enumerate(head) if name in FILE_COLUMNS]
     if max(hits):
         file = hits.index(max(hits))
@@ -535,5 +541,7 @@ def _json_lines(text: io.TextIOWrapper) -> Iterator[dict[Any, Any]]:
 
 
 def _cell(value: Any) -> str:
-    """Return a value of JSON as the cell of a table; "" for lists and objects."""
+    """Return a value of JSON as the cell of a table, also of a list of one; "" for other lists and objects."""
+    if isinstance(value, list) and len(value) == 1 and not isinstance(value[0], list | dict):
+        value = value[0]
     return "" if value is None or isinstance(value, list | dict) else str(value).strip()

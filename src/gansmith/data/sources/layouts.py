@@ -79,7 +79,9 @@ LIKELY_SIDES = (
     ("rgb", "thermal"), ("visible", "infrared"), ("vis", "ir"), ("edges", "photos"), ("sketch", "photo"),
     ("satellite", "map"), ("satellite", "maps"),
 )  # fmt: skip
-SIDE_WORDS = frozenset(word for pair in (*SIDES, *LIKELY_SIDES) for word in pair)
+# The same views of each scene beside two sides: rgb, depth, semantic.
+VIEWS = {"semantic", "semantics", "instance", "instances", "normals", "disparity", "flow", "albedo", "seg"}
+SIDE_WORDS = frozenset(word for pair in (*SIDES, *LIKELY_SIDES) for word in pair) | VIEWS
 SESSION = re.compile(
     r"((session|part|batch|shard|chunk|fold|run|seq|sequence|scene|clip|video|take|folder|dir|set|img|image|images|disc|"
     r"disk|roll|dcim|sub|subject|patient|pat|pt|person|user|participant|camera|cam|device|day|night|week|month|trial|case|slide|"
@@ -93,7 +95,23 @@ COMPANION = re.compile(
     r"(.+?)([-_. ](masks?|seg|segmentation|labels?|labelids|gt|groundtruth|depth|disp|normals?|edges?|"
     r"matte|alpha|thumb|thumbnail|annotation|instanceids|color|overlay))", re.IGNORECASE
 )  # fmt: skip
-FORMAT_OR_SIZE = re.compile(r"(png|jpe?g|gif|webp|bmp|tiff?|npy)s?|\d+x\d+(px)?|\d+ ?px|@?\d+x", re.IGNORECASE)
+UUID = r"\{?[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}\}?|[0-9a-f]{24}|[0-9a-f]{40}|[0-9a-f]{64}"  # or a hash
+THUMBNAILS = re.compile(r"(.+[-_ .])?thumb(nail)?s?([-_ .]?\d+(x\d+)?)?", re.IGNORECASE)
+DEVICE_FOLDERS = {
+    "dcim",
+    "pictures",
+    "camera",
+    "camera roll",
+    "screenshots",
+    "download",
+    "downloads",
+    "movies",
+    "whatsapp images",
+}
+FORMAT_OR_SIZE = re.compile(
+    r"(png|jpe?g|gif|webp|bmp|tiff?|npy)s?|((images?|imgs?|faces|photos|crops?)[-_ ]?)?\d+x\d+(px)?|\d+ ?px|@?\d+x",
+    re.IGNORECASE,
+)
 DATE = re.compile(
     r"(19|20)\d\d([-_. ]?(0?[1-9]|1[0-2])([-_. ]?[0-3]?\d)?)?([-_ tT].*)?|[0-3]?\d[-_. ][01]?\d[-_. ](19|20)\d\d"
     r"|[0-2]?\d[-:.h][0-5]\d([-:.m][0-5]\d)?s?"
@@ -141,8 +159,10 @@ NOT_CLASSES = (
     ("dates", lambda names: any({name.lower() for name in names} <= each for each in CALENDAR)),
     ("formats or sizes of files", _all_match(FORMAT_OR_SIZE)),
     ("numbered parts", _all_match(r"0*\d{3,}")),
+    ("numbers that programs gave", _all_match(UUID)),
     ("sessions or parts", _are_sessions),
     ("measurements", are_measurements),
+    ("folders of a phone or camera", lambda names: {name.lower() for name in names} <= DEVICE_FOLDERS),
     ("the first digits of hashes", _are_buckets),
 )
 # What helps with files that hold images in another form, by ending.
@@ -198,8 +218,9 @@ def lay_out(files: Files, options: DataOptions) -> Listing:
     """
     images, others, notes, are_arrays = _sorted_out(files)
     images, split_notes = _training_part(_stripped(images), files)
+    images, thumbnail_notes = _without_thumbnails(_stripped(images))
     images, companion_notes = _without_companions(images)
-    notes += [*split_notes, *companion_notes, *_twin_notes(images)]
+    notes += [*split_notes, *thumbnail_notes, *companion_notes, *_twin_notes(images)]
     _refuse_mostly_left_out(files, images, others, options)
     images = sorted(_stripped(images), key=lambda image: image.name.split("/") if files.shards else [*image.parts])
     plain = Listing(tuple(Item(image.name, -1, image.locator) for image in images))
@@ -250,6 +271,8 @@ def _sorted_out(files: Files) -> tuple[list[_Image], list[tuple[str, Any]], list
         return images, [entry for entry in files.names if entry[0] not in names], notes, are_arrays
     counts = files.left_out.counts + Counter(ending_noun(name) for name, _ in files.names)
     advice = help_for([name for name, _ in files.names])
+    if not advice and any(ending_of(name) == ".csv" for name, _ in files.names):
+        advice = "pass the folder with the images; of a table of pixel values make an array: numpy.save (N, H, W)"
     archive = next((name for name, _ in files.names if ending_of(name) in READ_ARCHIVES), "")
     if archive and Path(files.where).is_dir():
         advice = f"pass an archive itself: '{files.where}/{archive}'"
@@ -279,16 +302,33 @@ def _training_part(images: list[_Image], files: Files) -> tuple[list[_Image], li
     """Return the images of the folder train/ beside test/ or val/, and a note; all images for other layouts."""
     counts = Counter(image.parts[0] if len(image.parts) > 1 else "" for image in images)
     train = next((top for top in sorted(counts) if TRAIN.fullmatch(top)), None)
-    if train is None or not any(OTHER_SPLITS.fullmatch(top) for top in counts):
+    splits = {top for top in counts if OTHER_SPLITS.fullmatch(top)}
+    if train is None or not splits:
+        train, splits = _splits_of_a_set(counts)
+    if train is None or not splits:
         return _training_parts_below(images)
     chosen = [image for image in images if image.parts[0] == train and len(image.parts) > 1]
     top = chosen[0].name.split("/")[: -len(chosen[0].parts)]
     place = "/".join([files.where, *top])
-    others = sorted(counts.keys() - {train, ""}, key=lambda name: (not OTHER_SPLITS.fullmatch(name), name))
+    others = sorted(counts.keys() - {train, ""}, key=lambda name: (name not in splits, name))
     shown = ", ".join(f"{name}/ with {counted(counts[name], 'image')}" for name in others)
     shown += f", {counted(counts[''], 'image')} beside them" if counts[""] else ""
     use = f"; to evaluate on it: gansmith evaluate RUN '{place}/{others[0]}'" if Path(files.where).is_dir() else ""
     return chosen, [f"splits: trained on {train}/, not on {shown}{use}"]
+
+
+def _splits_of_a_set(tops: Iterable[str]) -> tuple[str | None, set[str]]:
+    """Return faces_train and {faces_test} of some folders: names that differ in the word for the part alone."""
+    parts: dict[tuple[str, ...], dict[bool, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for top in sorted(tops):
+        words = re.split(r"[-_ .]", top.lower())
+        for at, word in enumerate(words):
+            if is_split(word) and len(words) > 1:
+                parts[*words[:at], "", *words[at + 1 :]][bool(TRAIN.fullmatch(word))].append(top)
+    trains = [(each[True], each[False]) for each in parts.values() if each[True]]
+    if len(trains) != 1 or len(trains[0][0]) != 1:  # such as train_A and train_B
+        return None, set()
+    return trains[0][0][0], set(trains[0][1])
 
 
 def _training_parts_below(images: list[_Image]) -> tuple[list[_Image], list[str]]:
@@ -306,6 +346,19 @@ def _training_parts_below(images: list[_Image]) -> tuple[list[_Image], list[str]
     others = Counter(part for (top, part), count in folders.items() for _ in range(count) if part != trains[top])
     shown = ", ".join(f"{part}/ with {counted(count, 'image')}" for part, count in sorted(others.items()))
     return chosen, [f"splits: trained on {_list(sorted({*trains.values()}))}/ in each folder, not on {shown}"]
+
+
+def _without_thumbnails(images: list[_Image]) -> tuple[list[_Image], list[str]]:
+    """Return the images but for a folder of their thumbnails, and a note: images1024x1024/ and thumbnails128x128/."""
+    stems: dict[str, set[str]] = defaultdict(set)
+    for image in images:
+        stems[image.parts[0] if len(image.parts) > 1 else ""].add(PurePosixPath(image.parts[-1]).stem)
+    small = {top for top in stems if THUMBNAILS.fullmatch(top)}
+    others = {stem for top in stems.keys() - small for stem in stems[top]}
+    small = {top for top in small if 2 * len(stems[top] & others) > len(stems[top])}
+    kept = [image for image in images if len(image.parts) < 2 or image.parts[0] not in small]
+    notes = [f"not used: {_list(sorted(small))}/, thumbnails of the other images"] if small else []
+    return kept, notes
 
 
 def _without_companions(images: list[_Image]) -> tuple[list[_Image], list[str]]:
@@ -370,7 +423,7 @@ def _refuse_sides(images: list[_Image], where: str) -> None:
             "data.two_sides",
             f"'{where}' holds {sides[0]}/ and {sides[1]}/{others}, which look like two sides, not like classes"
             f"\n  {unpack}pairs: gansmith train {first} {second} --pairs; without pairs: --from {first} --to {second}"
-            "\n  as one set: labels=none, or labels=folders to take the folders as classes",
+            "\n  one side alone: pass its folder; as one set: labels=none, or labels=folders: the folders as classes",
         )
 
 
@@ -608,6 +661,12 @@ def _asked_table(asked: str, files: Files, others: list[tuple[str, Any]]) -> tup
         if inside:
             name, locator = min(inside, key=lambda entry: entry[0].count("/"))
             return LabelTable(f"{files.where}/{name}", partial(files.open, locator), columns), name
+        if path.is_dir() or (Path(files.where) / within).is_dir():
+            raise DataError(
+                "data.no_table",
+                f"labels '{file}' is a folder, not a table\n  name a file: --labels FILE; sub-folders as classes:"
+                " labels=folders",
+            )
     names = [name for name, _ in others if ending_of(name) in TABLE_ENDINGS]
     raise DataError(
         "data.no_table",
@@ -631,8 +690,8 @@ def _unused_tables(files: Files, others: list[tuple[str, Any]], labels: _LabelFi
     packed = sorted((name for name, _ in entries if _is_other_table(name)), key=natural)
     notes = [f"tables that are not read: {_list(packed)}; save them as CSV"] if 0 < len(packed) <= MOST_TEXTS else []
     if tables and len(tables) <= max(FEW_LABELS, len(images) / 2):
-        names = sorted(tables, key=natural)
-        likely = next((name for name in names if LABELS_OR_TRAIN.search(name)), names[0])
+        names, near = sorted(tables, key=natural), {name for name, _ in _near(others, images)}
+        likely = min(names, key=lambda name: (name not in near, not LABELS_OR_TRAIN.search(name)))
         notes.append(f"tables that are not used: {_list(names)}; to take one: --labels '{likely}'")
     return notes
 
@@ -684,6 +743,9 @@ def _by_stylegan_file(listing: Listing, where: str, name: str, open_file: Callab
         if isinstance(entry, list | tuple) and len(entry) == 2 and (label := _stylegan_label(entry[1])) is not None:
             named["/".join([*([top] if top else []), printable(str(entry[0]).replace("\\", "/"))])] = label
     labels = {at: named[item.name] for at, item in enumerate(listing.items) if item.name in named}
+    if not labels:  # the images have another ending now
+        keys = {_key(name): label for name, label in named.items()}
+        labels = {at: keys[_key(item.name)] for at, item in enumerate(listing.items) if _key(item.name) in keys}
     reason = no_classes(list(labels.values())) if labels else "no class numbers for these images"
     if reason:
         return replace(listing, notes=(f"no labels: '{where}' (of StyleGAN) has {reason}",))

@@ -141,15 +141,19 @@ class FolderPairs:
 
     def _scale(self, items: Sequence[Item]) -> tuple[int, list[str]]:
         """Return how often sources fit into their targets, from the headers of a few pairs, and a note on it."""
-        found = set()
+        found, other = set(), ""
         for item in items[:: max(1, len(items) // HEADERS_READ)]:
             reads = self._reads(item)[:: -1 if self._target_first else 1]
             try:
                 (height, width), (tall, wide) = (_shape_of(read(), self._limit) for read in reads)
             except ImageError:
                 continue
-            found.add(tall // height if (tall % height, wide % width, tall * width) == (0, 0, wide * height) else 1)
+            is_factor = (tall % height, wide % width, tall * width) == (0, 0, wide * height)
+            found.add(tall // height if is_factor else 1)
+            other = other or (f"such as {height} x {width} and {tall} x {wide} px" if not is_factor else "")
         scale = found.pop() if len(found) == 1 else 1
+        if other:
+            return 1, [f"sources and targets of other sizes, {other}: both are fitted to one size"]
         if scale == 1:
             return 1, []
         advice = f"; to train a model that enlarges: --recipe srresnet scale={scale}" if scale in (2, 4) else ""

@@ -6,11 +6,12 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Any
 
-from gansmith.core.errors import DataError, reason_of, why_not
+from gansmith.core.errors import DataError, counted, reason_of, why_not
 from gansmith.core.file_names import escaped, printable
 from gansmith.data.base import Item, Listing, Payload
 from gansmith.data.sources.folders_archives import given
 from gansmith.data.sources.hub import LABEL_COLUMNS
+from gansmith.data.sources.label_tables import no_classes
 from gansmith.data.sources.stored_file import StoredFile
 
 PARQUET_SUFFIX = ".parquet"
@@ -23,8 +24,8 @@ class ParquetSource:
 
     items_per_job = 1  # rows that are read ahead lie in memory
 
-    def __init__(self, files: Sequence[StoredFile], location: str) -> None:
-        self._files, self.location = files, location
+    def __init__(self, files: Sequence[StoredFile], location: str, notes: Sequence[str] = ()) -> None:
+        self._files, self.location, self._notes = files, location, notes
         self.name = printable(PurePosixPath(files[0].location).parent.name) or "images"
 
     def stamp(self) -> str:
@@ -33,25 +34,33 @@ class ParquetSource:
 
     def scan(self) -> Listing:
         """List the rows with their labels; DataError without a column of images."""
-        items, values, names = list[Item](), list[Any](), list[str]()
-        labelled = True
+        items, values, names, unused = list[Item](), list[Any](), list[str](), dict[str, None]()
         for number, file in enumerate(self._files):
             with self._opened(file) as table:
                 column = _label_column(table.schema_arrow)
                 found = [None] * table.metadata.num_rows
+                image = self._image_column(table.schema_arrow, file)
                 if column:
                     found = table.read(columns=[column]).column(0).to_pylist()
                     names = names or _class_names(table.schema_arrow, column)
-                self._image_column(table.schema_arrow, file)
-            labelled = labelled and None not in found
+                else:
+                    unused.update(dict.fromkeys(name for name in table.schema_arrow.names if name != image))
             stem, digits = printable(PurePosixPath(file.location).stem), len(str(len(found)))
             items += [Item(f"{stem}/{row:0{digits}d}", -1, (number, row)) for row in range(len(found))]
             values += found
         if not items:
             raise DataError("data.empty", f"no images in '{self.location}': no rows\n  pass other files")
         notes = [f"{len(self._files):,} .parquet files are read as one set"] if len(self._files) > 1 else []
-        if not labelled:
+        notes = [*self._notes, *notes]
+        if without := values.count(None):
+            if unused:
+                told = f"no column is called {', '.join(LABEL_COLUMNS)}; not used: {', '.join(map(printable, unused))}"
+                notes.append(f"no labels: {told}")
+            elif without < len(values):
+                notes.append(f"no labels: {counted(without, 'row')} of {len(values):,} have none")
             return Listing(tuple(items), (), {}, tuple(notes))
+        if not names and (reason := no_classes([str(value) for value in values])):
+            return Listing(tuple(items), (), {}, (*notes, f"no labels: column '{column}' has {reason}"))
         known = list(range(len(names))) if names else sorted(set(values))
         place = {value: at for at, value in enumerate(known)}
         if any(value not in place for value in values):

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from gansmith.core.errors import DataError, GansmithError, reason_of
+from gansmith.core.errors import DataError, GansmithError, counted, reason_of, some_of
 from gansmith.core.file_names import escaped, printable
 from gansmith.core.object_storage import answered, is_address, open_storage, refused
 from gansmith.data.base import DataOptions, Item, Payload
-from gansmith.data.sources.folders_archives import TAR_SUFFIXES, FileSource, TarSource, other_archive
-from gansmith.data.sources.layouts import TEXTS, Files
+from gansmith.data.sources.folders_archives import TAR_SUFFIXES, FileSource, TarSource, no_end_note, other_archive
+from gansmith.data.sources.layouts import OTHER_SPLITS, TEXTS, TRAIN, Files
 from gansmith.data.sources.parquet import PARQUET_SUFFIX, ParquetSource
 from gansmith.data.sources.stored_file import StoredFile
 from gansmith.data.sources.walk import LeftOut, ending_of, rubbish_noun
@@ -21,6 +21,7 @@ from gansmith.data.sources.walk import LeftOut, ending_of, rubbish_noun
 SHARDS_PREFIX, BETWEEN = "shards:", "::"
 RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 MOST_SHARDS = 100_000
+MOST_NAMED = 3
 
 
 def is_shard(name: str) -> bool:
@@ -29,8 +30,11 @@ def is_shard(name: str) -> bool:
 
 
 def shards_in(folder: Path) -> list[StoredFile]:
-    """Return the .tar or .parquet files of a folder that holds nothing else but texts; [] for other folders."""
-    found = []
+    """Return the .tar or .parquet files of a folder that holds nothing else but texts; [] for other folders.
+
+    They may lie in the one folder inside, such as data/ of a data set of the Hub.
+    """
+    found, inside = [], list[Path]()
     try:
         with os.scandir(folder) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
@@ -38,8 +42,12 @@ def shards_in(folder: Path) -> list[StoredFile]:
                     continue
                 if entry.is_file() and is_shard(entry.name):
                     found.append(StoredFile(entry.path))
+                elif entry.is_dir() and not inside:
+                    inside.append(Path(entry.path))
                 elif entry.is_dir() or ending_of(entry.name) not in TEXTS:
                     return []
+        if inside:
+            return [] if found else shards_in(inside[0])
     except OSError:  # the folder's own source tells why
         return []
     return found
@@ -81,7 +89,29 @@ def _stored_like(pattern: str) -> list[str]:
     return [str(files.unstrip_protocol(name)) for name in found]
 
 
-def open_shards(shards: Sequence[StoredFile], location: str = "") -> "ShardSource | ParquetSource":
+def training_shards(shards: Sequence[StoredFile]) -> tuple[list[StoredFile], list[str]]:
+    """Return the shards of a folder that train, and a note on the others: train-0.tar and not test-0.tar.
+
+    All shards, unless some are of a training part and others of another part.
+    """
+    parts: dict[bool | None, list[StoredFile]] = {}
+    for shard in shards:
+        words = re.split(r"[-_.\d]+", shard.path.name.lower())
+        is_train = any(map(TRAIN.fullmatch, words))
+        parts.setdefault(is_train or (False if any(map(OTHER_SPLITS.fullmatch, words)) else None), []).append(shard)
+    if not (parts.get(True) and parts.get(False)):
+        return list(shards), []
+    others = [printable(shard.path.name) for shard in shards if shard not in parts[True]]
+    first = parts[False][0].path
+    word = next(word for word in re.split(r"[-_.\d]+", first.name) if OTHER_SPLITS.fullmatch(word))
+    evaluate = f"gansmith evaluate RUN '{escaped(first.parent)}/*{word}*{ending_of(first.name)}'"
+    note = f"splits: trained on {counted(len(parts[True]), 'file')} of the part for training, not on"
+    return parts[True], [f"{note} {some_of(others, MOST_NAMED)}; to evaluate on it: {evaluate}"]
+
+
+def open_shards(
+    shards: Sequence[StoredFile], location: str = "", notes: Sequence[str] = ()
+) -> "ShardSource | ParquetSource":
     """Return shards as one source; ``location`` is the folder or pattern that names them.
 
     Raise DataError for a file that does not exist, and for .tar beside .parquet.
@@ -92,9 +122,9 @@ def open_shards(shards: Sequence[StoredFile], location: str = "") -> "ShardSourc
     tables = [shard.location.lower().endswith(PARQUET_SUFFIX) for shard in shards]
     location = location or SHARDS_PREFIX + BETWEEN.join(shard.location for shard in shards)
     if not any(tables):
-        return ShardSource(shards, location)
+        return ShardSource(shards, location, notes)
     if all(tables):
-        return ParquetSource(shards, location)
+        return ParquetSource(shards, location, notes)
     raise DataError(
         "data.mixed_shards", f"'{location}' has .tar and .parquet files\n  pass files of one of the two formats"
     )
@@ -148,8 +178,9 @@ class ShardSource(FileSource):
 
     items_per_job = 1
 
-    def __init__(self, shards: Sequence[StoredFile], location: str) -> None:
+    def __init__(self, shards: Sequence[StoredFile], location: str, notes: Sequence[str] = ()) -> None:
         super().__init__(shards[0].path)
+        self._notes = notes
         self._shards = [StoredTar(shard) for shard in shards]
         self.location = location
         self.name = printable(PurePosixPath(shards[0].location).parent.name) or "shards"
@@ -166,11 +197,13 @@ class ShardSource(FileSource):
     def listed_files(self) -> tuple[Files, list[str]]:
         """Return the files of all shards below the names of their shards."""
         names: list[tuple[str, Any]] = []
-        left_out, notes = LeftOut(), [f"{len(self._shards):,} archives are read as one set"]
+        left_out, notes = LeftOut(), [*self._notes, f"{len(self._shards):,} archives are read as one set"]
         for number, shard in enumerate(self._shards):
             files, _ = shard.listed_files()
             names += [(f"{shard.name}/{name}", (number, locator)) for name, locator in files.names]
             left_out.counts.update(files.left_out.counts)
+        if cut := [f"'{printable(shard.path.name)}'" for shard in self._shards if not shard.has_end]:
+            notes.append(no_end_note(some_of(cut, MOST_NAMED)))
         where = self.location
         return Files(where, names, left_out, self.open_member, self._read_many, shards=True), notes
 

@@ -153,6 +153,8 @@ def walk_folder(top: str | Path, left_out: LeftOut) -> Iterator[tuple[str, "os.D
         if prefix and any(entry.name in RUN_FILES for entry in entries):
             left_out.add("folder of a run or model", prefix)
             continue
+        if prefix and not entries:
+            left_out.add(f"empty {prefix.split('/')[-2]} folder" if ending_of(prefix[:-1]) else "empty folder")
         is_hub_cache = {entry.name for entry in entries} >= HUB_CACHE
         for entry in entries:
             try:
