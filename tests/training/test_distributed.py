@@ -18,8 +18,6 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-import torch._dynamo  # which training imports: once for all forks
-from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from gansmith import api
 from gansmith.cli.app import main
@@ -210,6 +208,8 @@ def gradients(fields: dict[str, Any], source: Path, runtime: Runtime) -> dict[st
 
 def in_two_processes(work: Callable[..., None], *words: Path, errors: Path, restarts: int = 0) -> None:
     """Do work as torchrun does, with all its processes forks of this one: new ones would import torch anew."""
+    import torch._dynamo  # noqa: F401  # which training imports: once for all forks
+
     launcher = multiprocessing.get_context("fork").Process(target=launch, args=(work, words, errors, restarts))
     launcher.start()
     launcher.join(LIMIT_SEC)
@@ -219,6 +219,8 @@ def in_two_processes(work: Callable[..., None], *words: Path, errors: Path, rest
 
 def launch(work: Callable[..., None], words: tuple[Path, ...], errors: Path, restarts: int) -> None:
     """Be torchrun; it and its processes write to a file instead of stderr."""
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch  # here: it takes half a second
+
     config = LaunchConfig(
         min_nodes=1, max_nodes=1, nproc_per_node=2, run_id="both", rdzv_backend="c10d", rdzv_endpoint="localhost:0",
         max_restarts=restarts, start_method="fork",
