@@ -17,7 +17,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -813,42 +813,70 @@ class Outcome:
 
 def attack(door: Door, name: str, bases: Path, folder: Path) -> Outcome:
     """Read a hostile file in a fork of this process, which may take 60 s of CPU; bounds are the caller's."""
-    top, target = door.place(bases, folder)
-    attacks_on(door)[name](target)
-    own = target.stat().st_size / MB if target.is_file() and name != "sparse" else 0.0
+    return attack_in_turn(door, [name], bases, folder)[name]
+
+
+def attack_in_turn(door: Door, names: list[str], bases: Path, folder: Path) -> dict[str, Outcome]:
+    """Read hostile files in one fork, which costs more than most attacks; none is read after one that ends the fork.
+
+    The memory of a file is then the most that it or one before it took.
+    """
+    tops, own = {}, {}
+    for number, name in enumerate(names):
+        place = folder / str(number)
+        place.mkdir()
+        tops[name], target = door.place(bases, place)
+        attacks_on(door)[name](target)
+        own[name] = target.stat().st_size / MB if target.is_file() and name != "sparse" else 0.0
     end, begin = os.pipe()
     child = os.fork()
     if child == 0:
-        _read(door, top, begin)
+        _read(door, tops, begin)
     os.close(begin)
-    with open(end, "rb") as pipe:
-        said = pipe.read().decode("utf-8", "replace")
-    _, status, usage = os.wait4(child, 0)
-    before, _, told = said.partition(" ")
-    memory = usage.ru_maxrss * 1024 / MB - float(before or 0) - own
-    ended = os.waitstatus_to_exitcode(status)
-    told = told if ended in (0, 2) else told or f"ended with {ended}"
-    if any(folder.rglob(IMPORTED)):
-        told, ended = "it imported a plugin", 1
-    if OUTSIDE.exists() or any(folder.parent.glob(OUTSIDE.name)):
-        told, ended = "it wrote outside", 1
-    return Outcome(told, ended in (0, 2), max(0.0, memory), usage.ru_utime + usage.ru_stime)
+    with open(end, encoding="utf-8") as pipe:
+        told = [Outcome(*json.loads(line)) for line in pipe]
+    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if len(told) < len(names):
+        told.append(Outcome(f"ended with {ended}", False, 0.0, 0.0))
+    return {
+        name: replace(one, memory_mb=max(0.0, one.memory_mb - own[name]))
+        for name, one in zip(names, told, strict=False)
+    }
 
 
-def _read(door: Door, path: Path, report: int) -> NoReturn:
-    code = 1
+def _read(door: Door, tops: dict[str, Path], report: int) -> NoReturn:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(1, 2)
+    warnings.simplefilter("ignore")
     try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        os.dup2(1, 2)
-        warnings.simplefilter("ignore")
-        resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        os.write(report, f"{pages * resource.getpagesize() / MB:.1f} ".encode())
-        door.read(path)
-        code = 0
+        for top in tops.values():
+            used = _cpu_sec()
+            resource.setrlimit(resource.RLIMIT_CPU, (int(used) + 60, resource.RLIM_INFINITY))
+            before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+            told, is_refused = _told(door, top)
+            memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before) / MB
+            line = json.dumps([told, is_refused, memory, _cpu_sec() - used]) + "\n"
+            os.write(report, line.encode())
+    finally:
+        os._exit(0)
+
+
+def _told(door: Door, top: Path) -> tuple[str, bool]:
+    """Return what the reader of a file said, and whether it may say that."""
+    told, is_refused = "", True
+    try:
+        door.read(top)
     except ALLOWED as problem:
-        os.write(report, f"{type(problem).__name__}: {problem}".encode("utf-8", "backslashreplace")[:2000])
-        code = 2
+        told = f"{type(problem).__name__}: {problem}"[:2000]
     except BaseException:
-        os.write(report, traceback.format_exc()[-1500:].encode("utf-8", "backslashreplace"))
-    os._exit(code)
+        told, is_refused = traceback.format_exc()[-1500:], False
+    if any(top.parent.rglob(IMPORTED)):
+        return "it imported a plugin", False
+    if OUTSIDE.exists() or any(top.parent.parent.glob(OUTSIDE.name)):
+        return "it wrote outside", False
+    return told, is_refused
+
+
+def _cpu_sec() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime

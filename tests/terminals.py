@@ -1,18 +1,19 @@
-"""Verbs in real terminals. A process imports torch once and forks for each verb, whose terminal is a pty of its own."""
+"""Verbs in real terminals: each runs in a fork, whose terminal is a pty of its own."""
 
 import contextlib
 import fcntl
-import json
+import multiprocessing
 import os
 import pty
 import signal
 import struct
-import subprocess
 import sys
 import termios
+from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from small_runs import quick_curves, quick_film, with_results
 
@@ -20,24 +21,21 @@ LIMIT_SEC = 600  # of a verb, which an alarm ends; tests assert no times
 
 
 class Terminals:
-    """A process that runs verbs in terminals; it is asked and answers in lines of JSON."""
+    """A fork of this process that runs verbs in terminals, one at a time."""
 
     def __init__(self) -> None:
-        command = [sys.executable, __file__]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._asks, answers = multiprocessing.Pipe()
+        self._process = multiprocessing.get_context("fork").Process(target=_answer, args=(answers,))
+        self._process.start()
 
     def run(self, *words: Any, **how: Any) -> tuple[int, str]:
         """Return the exit code, negative for a signal, and all that the terminal showed; see ``_in_terminal``."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"words": [str(word) for word in words], **how}) + "\n")
-        self._process.stdin.flush()
-        code, shown = json.loads(self._process.stdout.readline())
-        return code, shown
+        self._asks.send({"words": [str(word) for word in words], **how})
+        return self._asks.recv()
 
     def close(self) -> None:
-        self._process.stdin.close()
-        self._process.wait()
+        self._asks.send(None)
+        self._process.join()
 
 
 def _resize(number: int, columns: int) -> None:
@@ -116,24 +114,21 @@ def _be_the_verb(
         os._exit(int(code or 0))
 
 
-def _answer() -> None:
-    import torch
+def _answer(answers: Connection) -> None:
+    # What the verbs import late, once for all forks: a second and more for each.
+    import numpy.ctypeslib
+    import numpy.ma  # noqa: F401
+    import torch._dynamo  # noqa: F401
 
-    torch.set_num_threads(1)
-    # What training imports late, once for all forks: a second and more for each.
-    import torch._dynamo
-
-    import gansmith.api
-    import gansmith.cli.app  # noqa: F401
     from gansmith.evaluation.downstream import synthetic_set as augment
     from gansmith.training import prepare
     from gansmith.training.planning import machine
 
+    Image.preinit()
     augment._classifier = lambda *_: lambda images, _: np.zeros(len(images), bool)  # its training takes minutes
     machine.MEASURE_SEC = prepare.STEADY_SEC = 0.01
-
-    for line in sys.stdin:
-        print(json.dumps(_in_terminal(**json.loads(line))), flush=True)
+    while asked := answers.recv():
+        answers.send(_in_terminal(**asked))
 
 
 def pieces(shown: str) -> list[str]:
@@ -145,7 +140,3 @@ def last_lines(shown: str, count: int) -> list[str]:
     """Return the last lines as the terminal keeps them: of what was drawn over each other the last."""
     lines = [[part for part in line.split("\r") if part.strip()] for line in shown.replace("\r\n", "\n").split("\n")]
     return [parts[-1].rstrip() for parts in lines if parts][-count:]
-
-
-if __name__ == "__main__":
-    _answer()

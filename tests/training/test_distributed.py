@@ -1,6 +1,7 @@
 """Two processes joined by gloo compute what one computes."""
 
 import contextlib
+import multiprocessing
 import os
 import re
 import shutil
@@ -8,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -22,7 +25,7 @@ from gansmith.core import processes
 from gansmith.core.errors import DiskFullError, GansmithError
 from gansmith.core.runtime import Runtime, start_runtime
 from gansmith.core.shared_work import shared_by
-from gansmith.data import decoding
+from gansmith.data import decoding, streaming
 from gansmith.data.base import DataOptions
 from gansmith.data.open import open_data
 from gansmith.methods.unpaired import DISCRIMINATORS, GENERATORS
@@ -32,6 +35,7 @@ from gansmith.recipes.load import parse_recipe
 from gansmith.runs.checkpoint import load_checkpoint
 from gansmith.runs.folder import RunFolder
 from gansmith.training import prepare
+from killed_worker import let_one_die
 from small_images import entries, write_photos, write_shards
 from small_runs import (
     COLLAPSING,
@@ -49,6 +53,7 @@ from small_runs import (
 )
 
 HERE = Path(__file__).parents[1]
+LIMIT_SEC = 1200  # of two processes; tests assert no times
 CASES: dict[str, dict[str, Any]] = {
     **{f"loss {name}": {"loss": name} for name in losses.names()},
     **{f"penalty {name}": {"penalties": [name]} for name in penalties.names()},
@@ -126,45 +131,6 @@ SYNCHRONIZED: dict[str, dict[str, Any]] = {
     },
 }
 ALL = {**CASES, **SYNCHRONIZED}
-KILLED_AT = 7  # iteration after which a process kills itself, once
-KILLED = f"""
-import sys
-from pathlib import Path
-
-here, source, out = sys.argv[1:]
-sys.path[:0] = [here, here + "/training"]
-from gansmith import api
-from killed_worker import let_one_die
-from small_runs import train
-let_one_die({KILLED_AT}, Path(out + ".mark"))
-api.write_results = lambda *_: None
-train(Path(source), Path(out), "mlp-small", "fixed_images=4", steps=10)
-"""
-SHARDED = """
-import sys
-from pathlib import Path
-
-here, source, out = map(Path, sys.argv[1:])
-sys.path[:0] = [str(here), str(here / "training")]
-import torch
-from gansmith import api
-from gansmith.core.runtime import start_runtime
-from gansmith.data import streaming
-from killed_worker import let_one_die
-from small_runs import train
-streaming.WINDOWS = 600  # 27 images are shuffled at a time
-api.write_results = lambda *_: None
-runtime = start_runtime("cpu", "fp32")
-for place in ("kept-whole", "kept-killed", "streamed-whole", "streamed-killed"):
-    done = out / f"{place}.done"  # this file is run again after each kill
-    if not done.exists():
-        let_one_die(17, out / f"{place}.mark" if "killed" in place else None)
-        words = ["stream=1M"] if "streamed" in place else []
-        train(source, out / place, "mlp-small", "fixed_images=4", *words, steps=24)
-        runtime.barrier()
-        done.touch()
-        runtime.barrier()
-"""
 TOY = """
 name: toy
 method:
@@ -184,16 +150,7 @@ USES = {
 OUT = {"sample": "images", "features": "features.npz", "evaluate": "result"}
 ADAPTING = "augment={kind: ada, adapt_kimg: 0.2, interval: 2, target: 0.1}"  # p by 0.08 at a time
 PROPOSED = ("base_channels=4", "latent_dim=4", "batch_size=8", "fixed_images=4", "monitor.snapshot_kimg=0")
-WORKER = """
-import sys
-from pathlib import Path
-
-sys.path[:0] = [sys.argv[1], f"{sys.argv[1]}/training"]
-import torch
-torch.set_num_threads(1)
-import test_distributed
-test_distributed.work(Path(sys.argv[2]), Path(sys.argv[3]))
-"""
+SHARDED = {"kept": (), "streamed": ("stream=1M",)}  # how a run reads the shards
 
 
 def recipe_of(fields: dict[str, Any]) -> Any:
@@ -249,7 +206,35 @@ def gradients(fields: dict[str, Any], source: Path, runtime: Runtime) -> dict[st
     return out
 
 
-def work(source: Path, out: Path) -> None:
+def in_two_processes(work: Callable[..., None], *words: Path, errors: Path, restarts: int = 0) -> None:
+    """Do work as torchrun does, with all its processes forks of this one: new ones would import torch anew."""
+    import torch._dynamo  # noqa: F401  # which training imports: once for all forks
+
+    launcher = multiprocessing.get_context("fork").Process(target=launch, args=(work, words, errors, restarts))
+    launcher.start()
+    launcher.join(LIMIT_SEC)
+    launcher.kill()
+    assert launcher.exitcode == 0, errors.read_text()[-6000:]
+
+
+def launch(work: Callable[..., None], words: tuple[Path, ...], errors: Path, restarts: int) -> None:
+    """Be torchrun; it and its processes write to a file instead of stderr."""
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch  # here: it takes half a second
+
+    config = LaunchConfig(
+        min_nodes=1, max_nodes=1, nproc_per_node=2, run_id="both", rdzv_backend="c10d", rdzv_endpoint="localhost:0",
+        max_restarts=restarts, start_method="fork",
+    )  # fmt: skip
+    sys.stderr = errors.open("w", buffering=1)
+    os.dup2(sys.stderr.fileno(), 2)
+    warnings.showwarning = lambda *said: sys.stderr.write(warnings.formatwarning(*said[:4]))  # pytest keeps them
+    warnings.resetwarnings()
+    for category in (DeprecationWarning, ResourceWarning):  # as outside of tests
+        warnings.simplefilter("ignore", category)
+    elastic_launch(config, work)(*words)
+
+
+def work(source: Path, shards: Path, out: Path) -> None:
     """Do on each of two processes the work of all tests, because starting a pair takes longer than the work."""
     decode_together(out)
     with mock.patch.object(api, "write_results"):
@@ -257,6 +242,8 @@ def work(source: Path, out: Path) -> None:
         write_buckets(out, int(os.environ["RANK"]))
         train_pools(source, out / "pools")
         stop_in_many_ways(source, out / "stopped")
+        for name in SHARDED:
+            train_from_shards(name, shards, out / name)
     with with_results(quick_film, quick_curves):
         train_by_command(source, out / "command")
     assert torch.distributed.get_world_size() == 2
@@ -371,6 +358,25 @@ def stop_in_many_ways(source: Path, out: Path) -> None:
     (out / f"said-{runtime.rank}.txt").write_text("\n".join(said))
 
 
+def train_from_shards(name: str, shards: Path, out: Path) -> None:
+    """Train from eight shards, of whose images 27 are shuffled at a time where they are streamed."""
+    with mock.patch.object(streaming, "WINDOWS", 600):
+        train(shards, out, "mlp-small", "fixed_images=4", *SHARDED[name], steps=24)
+
+
+def be_killed(shards: Path, out: Path) -> None:
+    """Train as ``train_from_shards`` does, each time until process 1 is killed; this is run again after each kill."""
+    runtime = start_runtime("cpu", "fp32")
+    for name in SHARDED:
+        done = out / f"{name}.done"
+        if not done.exists():
+            let_one_die(17, out / f"{name}.mark")
+            train_from_shards(name, shards, out / name)
+            runtime.barrier()
+            done.touch()
+            runtime.barrier()
+
+
 def train_by_command(source: Path, out: Path) -> None:
     """Train from the command line, and use the model, on each of two processes; write what each of them prints."""
     words = small("mlp-small", "log_rows=2", "previews=1", "checkpoints=1")
@@ -398,21 +404,20 @@ def command(out: Path, *words: object) -> None:
 
 
 @pytest.fixture(scope="module")
-def both(tiny_file, tmp_path_factory, session_cache) -> Path:
-    """Return the folder that two processes of torchrun have filled."""
+def shards(tmp_path_factory) -> Path:
+    pixels = np.random.default_rng(0).integers(0, 256, (96, 8, 8), np.uint8)
+    return write_shards(tmp_path_factory.mktemp("shards") / "set", pixels, 8)
+
+
+@pytest.fixture(scope="module")
+def both(tiny_file, shards, tmp_path_factory, session_cache) -> Path:
+    """Return the folder that two processes have filled."""
     out = tmp_path_factory.mktemp("both")
     for folder in ("pools", "stopped", "command"):
         (out / folder).mkdir()
     damage(write_photos(out / "photos"))
-    (out / "worker.py").write_text(WORKER)
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-         str(out / "worker.py"), str(HERE), str(tiny_file), str(out)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "GANSMITH_CACHE": str(session_cache)},
-        capture_output=True, text=True, timeout=1200, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-6000:]
-    (out / "stderr.txt").write_text(done.stderr)
+    with mock.patch.dict(os.environ, GANSMITH_CACHE=str(session_cache)):
+        in_two_processes(work, tiny_file, shards, out, errors=out / "stderr.txt")
     return out
 
 
@@ -640,38 +645,14 @@ def test_one_process_continues_a_run_of_two_with_the_same_data_and_noise(both, t
 
 
 @pytest.mark.slow
-def test_torchrun_continues_after_a_process_was_killed_to_the_same_weights(both, tiny_file, tmp_path, session_cache):
-    (tmp_path / "worker.py").write_text(KILLED)
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "1",
-         str(tmp_path / "worker.py"), str(HERE), str(tiny_file), str(tmp_path / "run")],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "GANSMITH_CACHE": str(session_cache)},
-        capture_output=True, text=True, timeout=600, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-6000:]
-    assert (tmp_path / "run/timing.jsonl").read_text().count('"started"') == 2
-    assert differing(newest(tmp_path / "run").tensors, newest(both / "mlp").tensors) == []
-
-
-@pytest.mark.slow
-def test_training_from_eight_shards_continues_after_a_kill_to_the_same_weights(tmp_path, session_cache):
-    write_shards(tmp_path / "set", np.random.default_rng(0).integers(0, 256, (96, 8, 8), np.uint8), 8)
-    (tmp_path / "worker.py").write_text(SHARDED)
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "2",
-         str(tmp_path / "worker.py"), str(HERE), str(tmp_path / "set"), str(tmp_path)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "GANSMITH_CACHE": str(session_cache)},
-        capture_output=True, text=True, timeout=600, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-6000:]
-    ends = {}
-    for kind in ("kept", "streamed"):
-        whole, killed = tmp_path / f"{kind}-whole", tmp_path / f"{kind}-killed"
-        assert (tmp_path / f"{kind}-killed.mark").exists()
-        assert (killed / "timing.jsonl").read_text().count('"started"') == 2
-        ends[kind] = newest(whole).tensors
-        assert differing(ends[kind], newest(killed).tensors) == []
-    assert differing(ends["kept"], ends["streamed"]) != [], "the order of streamed images is another one"
+def test_training_from_eight_shards_continues_after_a_kill_to_the_same_weights(both, shards, tmp_path):
+    in_two_processes(be_killed, shards, tmp_path, errors=tmp_path / "stderr.txt", restarts=2)
+    for name in SHARDED:
+        assert (tmp_path / f"{name}.mark").exists()
+        assert (tmp_path / name / "timing.jsonl").read_text().count('"started"') == 2
+        assert differing(newest(tmp_path / name).tensors, newest(both / name).tensors) == []
+    ends = [newest(both / name).tensors for name in SHARDED]
+    assert differing(*ends) != [], "the order of streamed images is another one"
 
 
 @pytest.mark.slow
@@ -696,14 +677,9 @@ def test_train_in_two_processes_ends_with_the_code_of_a_mistake(tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="workers are found in /proc")
 @pytest.mark.parametrize("ends", ["a signal to the command", "a killed worker"])
-def test_train_in_two_processes_is_ended(ends, tiny_file, tmp_path, session_cache):
-    command = ["train", tiny_file, "--recipe", "mlp-small", *small("mlp-small", "checkpoints=1000"), "--steps", "50000"]
-    with (tmp_path / "said.txt").open("wb") as said:
-        started = subprocess.Popen(
-            [sys.executable, "-m", "gansmith", *map(str, command), "--device", "cpu", "--out", str(tmp_path / "run"),
-             "--processes", "2"],
-            env={**os.environ, "GANSMITH_CACHE": str(session_cache)}, stdout=said, stderr=said,
-        )  # fmt: skip
+def test_train_in_two_processes_is_ended(ends, tiny_file, tmp_path, fork):
+    words = [*small("mlp-small", "checkpoints=1000"), "--steps", "50000", "--processes", "2"]
+    started = fork("train", tiny_file, "--recipe", "mlp-small", "--device", "cpu", "--out", tmp_path / "run", *words)
     try:
         end = time.monotonic() + 120
         while not list((tmp_path / "run/checkpoints").glob("0*/manifest.json")) and time.monotonic() < end:
@@ -714,8 +690,9 @@ def test_train_in_two_processes_is_ended(ends, tiny_file, tmp_path, session_cach
             started.send_signal(signal.SIGUSR1)
         code = started.wait(timeout=60)
     finally:
-        started.kill()
-    text = (tmp_path / "said.txt").read_text()
+        if started.poll() is None:
+            started.send_signal(signal.SIGKILL)
+    text = started.communicate()[1]
     if ends == "a killed worker":
         assert code == 128 + signal.SIGKILL
         assert "process 1 of 2 was ended by SIGKILL" in text

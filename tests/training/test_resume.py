@@ -493,7 +493,7 @@ def test_a_signal_while_modules_are_imported_leaves_quietly(module, tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
-# What follows starts processes, in part by a fork of this one: a new interpreter takes seconds to import torch.
+# What follows starts processes by forks of this one: a new interpreter takes seconds to import torch.
 
 SLEEPER = """
 import os, signal, time
@@ -513,18 +513,12 @@ class Sleeper(losses.get("hinge")):
 """
 
 
-def start(*words: object, **environment: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "gansmith", *map(str, words)]
-    environ = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
-    return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
 def iteration_of(folder: Path) -> int:
     """Return the iteration of the newest checkpoint folder, whole or not, -1 without one."""
     return max((int(path.name) for path in folder.glob("checkpoints/[0-9]*")), default=-1)
 
 
-def wait_for(process: subprocess.Popen[str] | Forked, condition) -> None:
+def wait_for(process: Forked, condition) -> None:
     end = time.monotonic() + PATIENCE_SEC
     while not condition():
         assert process.poll() is None, f"it ended too early: {process.communicate()}"
@@ -537,8 +531,7 @@ def wait_for(process: subprocess.Popen[str] | Forked, condition) -> None:
 def test_a_signal_saves_and_prints_how_to_continue(number, tiny_file, tmp_path, fork):
     folder = tmp_path / "run"
     words = small("mlp-small", "log_rows=1", "previews=1", "checkpoints=1", "checkpoint_kimg=1e6")
-    begin = start if number == signal.SIGTERM else fork
-    process = begin("train", tiny_file, "--recipe", "mlp-small", "--out", folder, "--steps", 10**6, "--json", *words)
+    process = fork("train", tiny_file, "--recipe", "mlp-small", "--out", folder, "--steps", 10**6, "--json", *words)
     wait_for(process, lambda: iteration_of(folder) == 0 and (folder / "checkpoints/000000000" / MANIFEST).exists())
     process.send_signal(number)
     out, err = process.communicate(timeout=PATIENCE_SEC)
@@ -586,9 +579,9 @@ KILLED = {
     "paired": ("translate", ("task=inpaint", "generator.dropout=0.5")),
     "super_resolution": ("srgan", ("degradation=real_esrgan",)),
 }
-KILLED_STEPS = 48
-# A row every 3, a checkpoint every 4, a picture every 10; no snapshots, whose interval depends on the machine's speed.
-KILLED_RHYTHM = ("log_rows=16", "previews=5", "checkpoints=12", "monitor.snapshot_kimg=0")
+KILLED_STEPS = 36
+# A row every 3, a checkpoint every 4, a picture every 9; no snapshots, whose interval depends on the machine's speed.
+KILLED_RHYTHM = ("log_rows=12", "previews=4", "checkpoints=9", "monitor.snapshot_kimg=0")
 
 
 def kill(process_id: int, returncode: Callable[[], int | None], folder: Path, moment: int, delay: float) -> None:
@@ -626,7 +619,7 @@ def until_killed(work: Callable[[], object]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", KILLED)
 def test_kill_nine_at_random_moments_changes_nothing(name, tiny_file, tmp_path, no_results):
-    (recipe, overrides), kills = KILLED[name], 4
+    (recipe, overrides), kills = KILLED[name], 3
     whole = train(tiny_file, tmp_path / "whole", recipe, *KILLED_RHYTHM, *overrides, steps=KILLED_STEPS)
     folder, draw = tmp_path / "run", random.Random(name)
     fork = multiprocessing.get_context("fork")  # torch is imported already
