@@ -17,11 +17,12 @@ from gansmith.cli.app import main
 from gansmith.core.runtime import Runtime
 from gansmith.data.base import ImageData
 from gansmith.data.open import open_data
+from gansmith.exporting.base import choose_format
 from gansmith.imaging.images import quiet_readers
 from gansmith.inference.model import Model
 from killed_worker import write_tiny
 from small_images import write_photos
-from small_models import CLASSES, make_model
+from small_models import CLASSES, made_once, make_enlarger, make_model, make_translator
 from small_runs import quick_curves, quick_film, train, with_results
 
 
@@ -156,7 +157,25 @@ def convolutional() -> Model:
 
 @pytest.fixture(scope="session")
 def conditional() -> Model:
+    return make_conditional()
+
+
+def make_conditional() -> Model:
     return make_model("hidden=[8]", "conditional=true", classes=CLASSES)
+
+
+@pytest.fixture(scope="session")
+def onnx_of(tmp_path_factory) -> Callable[[str], Path]:
+    """Return the ONNX file of a model, exported once for all tests, which only read it."""
+    models = {"drawing": make_conditional, "translating": make_translator, "enlarging": make_enlarger}
+
+    def find(name: str) -> Path:
+        with made_once(tmp_path_factory, f"{name}-onnx") as folder:
+            if not (file := folder / "generator.onnx").exists():
+                choose_format("onnx", {}).export(models[name](), file, raw=False, run=None)
+        return file
+
+    return find
 
 
 @pytest.fixture

@@ -1,10 +1,13 @@
 """Models of random weights, small enough to be drawn in no time."""
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 
 from gansmith.data.base import DataSpec
 from gansmith.inference.model import Model
@@ -56,6 +59,16 @@ def make_enlarger(scale: int = 2, channels: int = 3, *overrides: str) -> Model:
     tensors = {name: dict(network.state_dict()) for name, network in networks.items()}
     tensors["generator-raw"] = {name: tensor * 1.1 for name, tensor in tensors["generator"].items()}
     return Model(make_record("toy", recipe.method, spec, 0, 1.0), tensors, "cpu")
+
+
+@contextmanager
+def made_once(tmp_path_factory, name: str) -> Iterator[Path]:
+    """Yield a folder that all processes of the session share, one at a time."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    folder.mkdir(exist_ok=True)
+    with FileLock(folder.with_name(f"{name}.lock")):
+        yield folder
 
 
 def assert_writes_pictures(shell: Callable[..., tuple[int, str, str]], verb: str, folder: Path, out: str) -> None:

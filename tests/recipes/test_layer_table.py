@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -5,7 +7,7 @@ from gansmith.data.base import DataSpec
 from gansmith.data.sources.domains import DOMAINS
 from gansmith.methods.latent import LatentConfig
 from gansmith.parts.networks.base import ImageSpec, networks, networks_with
-from gansmith.recipes.layer_table import LayerRow, format_table, layer_table
+from gansmith.recipes.layer_table import LayerRow, format_table, layer_table, numbers_in, widest_map
 from gansmith.recipes.load import load_recipe
 
 
@@ -111,6 +113,20 @@ def test_the_table_in_text():
         "  Linear   8 x 4 x 4  12,800",
         "  Flatten          1",
     ]
+
+
+def test_the_numbers_of_a_recipe_are_computed_once_for_each_format_of_images(monkeypatch):
+    built, build = [], LatentConfig.build
+    monkeypatch.setattr(LatentConfig, "build", lambda config, spec: built.append(spec) or build(config, spec))
+    narrow, wide = (load_recipe("dcgan", (f"base_channels={width}", "latent_dim=7")) for width in (3, 5))
+    spec = DataSpec("one", 32, 32, 3, 100, (), "0")
+    small = numbers_in(narrow, spec)
+    assert numbers_in(narrow, replace(spec, name="other", count=7, fingerprint="1")) == small
+    assert len(built) == 1
+    assert [widest_map(each, spec) for each in (narrow, wide)] == [12, 20]
+    assert numbers_in(narrow, replace(spec, height=64, width=64))[1] > small[1]
+    assert numbers_in(narrow, replace(spec, channels=1))[0] < small[0]
+    assert len(built) == 4
 
 
 @pytest.mark.parametrize(("size", "channels", "base", "generator", "discriminator"), [

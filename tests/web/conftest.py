@@ -1,13 +1,10 @@
 """Models in ONNX files, exported once for all tests, and a client of the application over them."""
 
-import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 pytest.importorskip("fastapi", reason="needs the extra studio")
 pytest.importorskip("onnx", reason="needs the extra studio")
@@ -16,18 +13,18 @@ from fastapi.testclient import TestClient
 from gansmith.exporting.base import choose_format
 from gansmith.inference.model import Model
 from gansmith.web.app import create_app
-from small_models import CLASSES, make_enlarger, make_model, make_translator
+from small_models import made_once, make_model
 
 HOME = "http://127.0.0.1:8000"
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory) -> Path:
+def served(onnx_of, tmp_path_factory) -> Path:
     """A folder of models: cond.onnx, and the model folder plain/ with its file."""
     with made_once(tmp_path_factory, "served-models") as folder:
         if not (folder / "plain").exists():
             plain = make_model("hidden=[8]")
-            export(make_model("hidden=[8]", "conditional=true", classes=CLASSES), folder / "cond.onnx")
+            shutil.copyfile(onnx_of("drawing"), folder / "cond.onnx")
             plain.save(folder / "made")
             export(plain, folder / "made" / "generator.onnx")
             (folder / "made").rename(folder / "plain")
@@ -35,24 +32,14 @@ def served(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def served_all(served, tmp_path_factory) -> Path:
-    """The models of ``served``, colorize.onnx and up.onnx; their export takes seconds."""
+def served_all(served, onnx_of, tmp_path_factory) -> Path:
+    """The models of ``served``, colorize.onnx and up.onnx."""
     with made_once(tmp_path_factory, "all-served-models") as folder:
         if not (folder / "plain").exists():
-            export(make_translator(), folder / "colorize.onnx")
-            export(make_enlarger(), folder / "up.onnx")
+            shutil.copyfile(onnx_of("translating"), folder / "colorize.onnx")
+            shutil.copyfile(onnx_of("enlarging"), folder / "up.onnx")
             shutil.copytree(served, folder, dirs_exist_ok=True)
     return folder
-
-
-@contextmanager
-def made_once(tmp_path_factory, name: str) -> Iterator[Path]:
-    """Yield a folder that all processes of the session share, one at a time."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
-    folder.mkdir(exist_ok=True)
-    with FileLock(folder.with_name(f"{name}.lock")):
-        yield folder
 
 
 def export(model: Model, path: Path) -> None:

@@ -1,7 +1,7 @@
 """The layer table of a network: layers, output shapes and parameters."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from gansmith.data.base import DataSpec
 from gansmith.recipes.recipe import Recipe
+
+MAX_KNOWN = 100  # recipes and formats whose tables are kept
+_known_tables: dict[Any, dict[str, list["LayerRow"]]] = {}
 
 
 @dataclass(frozen=True)
@@ -91,10 +94,18 @@ def widest_map(recipe: Recipe, spec: DataSpec) -> int:
 
 
 def _layer_tables(recipe: Recipe, spec: DataSpec) -> dict[str, list[LayerRow]]:
-    with torch.device("meta"):  # networks without memory
-        method = recipe.method.build(spec)
-        examples = method.example_inputs(2).items()
-        return {name: layer_table(method.networks[name], *inputs) for name, inputs in examples}
+    """Return the tables of a recipe's networks; a plan asks for the same ones many times, 0.1 seconds each."""
+    alike = replace(spec, name="", count=0, held_out=0, fingerprint="", pixels_sha256="")  # what networks depend on
+    key = (type(recipe.method), recipe.method.model_dump_json(), alike)
+    if key not in _known_tables:
+        with torch.device("meta"):  # networks without memory
+            method = recipe.method.build(spec)
+            examples = method.example_inputs(2).items()
+            tables = {name: layer_table(method.networks[name], *inputs) for name, inputs in examples}
+        if len(_known_tables) >= MAX_KNOWN:
+            _known_tables.clear()
+        _known_tables[key] = tables
+    return _known_tables[key]
 
 
 def example_spec(recipe: Recipe) -> DataSpec:

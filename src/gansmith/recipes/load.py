@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,15 @@ def load_recipe(name: str, overrides: tuple[str, ...] = ()) -> Recipe:
     A key is a path (``method.loss.real_label``) or the end of one, such as ``lr``; an end sets every field that has it.
     Raises RecipeError with the key, the allowed values and the nearest match.
     """
-    return override(parse_recipe(recipe_text(name), where=f"recipe {name}"), overrides)
+    is_shipped = name in recipe_names()
+    return override(_shipped_recipe(name) if is_shipped else _recipe_of(name), overrides)
+
+
+def _recipe_of(name: str) -> Recipe:
+    return parse_recipe(recipe_text(name), where=f"recipe {name}")
+
+
+_shipped_recipe = cache(_recipe_of)  # a plan asks for the same one many times
 
 
 def parse_recipe(text: str, *, where: str) -> Recipe:

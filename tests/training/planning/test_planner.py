@@ -2,7 +2,6 @@
 
 import re
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from gansmith import api
 from gansmith.cli.plan import proposal_lines
 from gansmith.core.runtime import Runtime, installed_memory_mb
 from gansmith.core.schedules import Ramp
+from gansmith.data.base import DataSpec
 from gansmith.data.duplicates import distinct_share
 from gansmith.data.find import find_source
 from gansmith.data.open import open_data
@@ -422,7 +422,7 @@ def test_the_yaml_is_a_recipe_with_its_reasons(measured, tmp_path):
 @pytest.mark.slow
 def test_memory_makes_batches_smaller(measured, tmp_path, monkeypatch):
     source = images(tmp_path, 600, side=64)
-    spec = SimpleNamespace(height=64, width=64, channels=3, classes=(), count=600, name="x", is_points=False)
+    spec = DataSpec("x", 64, 64, 3, 600, (), "")
     needs = [needed_mb(load_recipe(COMPACT), spec, batch) for batch in (4, 8, 16)]
     assert needs[0] < needs[1] < needs[2] < 3000
     monkeypatch.setattr(choices, "installed_memory_mb", lambda _: needs[1] / 0.7 - 1)
