@@ -1,7 +1,7 @@
 """The layer table of a network: layers, output shapes and parameters."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -95,8 +95,7 @@ def widest_map(recipe: Recipe, spec: DataSpec) -> int:
 
 def _layer_tables(recipe: Recipe, spec: DataSpec) -> dict[str, list[LayerRow]]:
     """Return the tables of a recipe's networks; a plan asks for the same ones many times, 0.1 seconds each."""
-    alike = replace(spec, name="", count=0, held_out=0, fingerprint="", pixels_sha256="")  # what networks depend on
-    key = (type(recipe.method), recipe.method.model_dump_json(), alike)
+    key = (type(recipe.method), recipe.method.model_dump_json(), spec)
     if key not in _known_tables:
         with torch.device("meta"):  # networks without memory
             method = recipe.method.build(spec)
