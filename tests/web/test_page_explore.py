@@ -1,10 +1,13 @@
 """The studio's page in a browser: Explore with every action, Judge, keys, themes, phone and desktop."""
 
+import json
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from browsers import DESKTOP, PHONE, drag, sideways, until, violations
 from gansmith.core.randomness import sample_latents, truncate
@@ -96,6 +99,8 @@ def test_every_action_of_explore(studio, open_page, tmp_path):
     for name in ("GIF", "MP4", "Strip"):
         with page.expect_download() as download:
             page.get_by_role("link", name=name).click()
+        ending = {"Strip": "png"}.get(name, name.lower())
+        assert download.value.suggested_filename == f"cond-walk.{ending}"
         assert Path(download.value.path()).stat().st_size > 100
 
     # Sums of pins
@@ -230,6 +235,57 @@ def drop(page, file: Path) -> None:
       dataTransfer.items.add(new File([Uint8Array.from(bytes)], name));
       document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true })); }"""
     page.evaluate(script, [file.name, list(file.read_bytes())])
+
+
+def test_pins_keep_their_numbers_in_the_address(studio, open_page):
+    """Trays and lineage name pins by number, also after one was removed and another moved."""
+    page = open_page(studio + WALL)
+    until(page, DRAWN)
+    for number in range(4):
+        page.locator(".wall button").nth(number).click()
+        page.keyboard.press("p")
+    page.get_by_role("button", name="Remove pin 1").click()
+    page.get_by_role("button", name="Move pin 4 forward").click()
+    page.get_by_role("button", name="Put pin 2 into the + tray").click()
+    page.get_by_role("button", name="Put pin 4 into the \u2212 tray").click()
+    until(page, "location.hash.includes('minus=4')")
+    pins = "[...document.querySelectorAll('.pins button.tile')].map((each) => each.getAttribute('aria-label'))"
+    before = page.evaluate(pins)
+    page.reload()
+    page.get_by_role("button", name="Take pin 4 out").wait_for()
+    assert page.evaluate(pins) == before
+    assert [each.split(",")[0] for each in before] == ["Pin 2", "Pin 4", "Pin 3"]
+    assert page.get_by_role("region", name="Tray +").inner_text().split() == ["+", "2", "\u00d7"]
+    assert page.get_by_role("region", name="Tray \u2212").inner_text().split() == ["\u2212", "4", "\u00d7"]
+    page.evaluate("location.hash = location.hash.replace(/ids=[^&]*/, 'ids=2,2,-1')")  # no numbers of pins
+    until(page, f"{pins}.map((each) => each.slice(0, 5)).join() === 'Pin 1,Pin 2,Pin 3'")
+
+
+def test_a_png_of_another_model_opens_that_model(studio, open_page, tmp_path):
+    page = open_page(studio + "#/explore/plain?seeds=7:2&moves=z1:0.5&wall=5")
+    until(page, DRAWN)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download PNG").click()
+    file = tmp_path / "image.png"
+    download.value.save_as(file)
+    page.goto(studio + WALL)
+    until(page, "document.querySelector('main select')?.value === 'cond'")
+    until(page, DRAWN)
+    drop(page, file)
+    until(page, "document.querySelector('main select')?.value === 'plain'")
+    page.get_by_text("from a PNG").wait_for()
+    page.get_by_role("heading", name="Image 7:2, moved").wait_for()
+
+    # Weights that are not here: said in words
+    content = file.read_bytes()
+    with Image.open(file) as image:
+        told = json.loads(image.text["gansmith"])
+        text = PngInfo()
+        text.add_itxt("gansmith", json.dumps({**told, "version": "0" * 16}))
+        image.save(file, pnginfo=text)
+    assert file.read_bytes() != content
+    drop(page, file)
+    page.get_by_text("image.png was made with other weights (model plain), which are not here").wait_for()
 
 
 def test_a_photo_is_searched_in_the_model_and_steered_on(studio, open_page):

@@ -76,6 +76,26 @@ def test_runs_are_watched(folder, start_studio, open_page, size, scheme) -> None
     page.get_by_text("the folder of this run is gone").wait_for()
 
 
+def test_a_page_that_nobody_sees_holds_no_connection(folder, start_studio, open_page) -> None:
+    """A browser keeps six to a server, for all of its tabs: with six streams no other request would pass."""
+    page = open_page(
+        f"{start_studio(folder)}#/watch/one,two",
+        script="""const Source = EventSource; window.streams = [];
+        window.EventSource = class extends Source { constructor(...all) { super(...all); streams.push(this); } };
+        window.look = (hidden) => {
+          Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+          document.dispatchEvent(new Event("visibilitychange")); };""",
+    )
+    alive = "streams.filter((each) => each.readyState === EventSource.OPEN).length"
+    until(page, f"{alive} === 2")
+    page.evaluate("look(true)")
+    until(page, f"{alive} === 0")
+    add_rows(folder / "one", 11, 4)
+    page.evaluate("look(false)")
+    until(page, f"{alive} === 2")
+    assert not page.get_by_text("The connection is lost").is_visible()
+
+
 def test_every_tool_of_a_run(folder, start_studio, open_page) -> None:
     page = open_page(f"{start_studio(folder)}#/watch/one")
     picture = page.get_by_alt_text("Images that one makes", exact=False)

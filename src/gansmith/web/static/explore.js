@@ -5,7 +5,7 @@ import { Button, Facts, FileButton, NumberField, Notice, Panel, Select, Slider, 
 import { blocks } from "./markdown.js";
 import { Picture } from "./picture.js";
 import { classAt, labelOf } from "./latents.js";
-import { classKey, fromJson, fromQuery, further, keyOf, nameOf, short, stateOf, toQuery } from "./state.js";
+import { classKey, fromJson, fromQuery, further, keyOf, nameOf, queryOfJson, short, stateOf, toQuery } from "./state.js";
 import { textOf } from "./png.js";
 import { Mix, Photo, Plane, Walk } from "./explore_tools.js";
 
@@ -53,9 +53,12 @@ export function wallNames(seed, count, classes) {
 /** Return the page of an address, {tab, wall, current, pins, ...}; RangeError for one that cannot be. */
 export function readPage(query, model) {
   const wall = Number(query.get("wall"));
-  const pins = query.getAll("pin").map((text, at) => {
+  const texts = query.getAll("pin");
+  const ids = (query.get("ids") ?? "").split(",").map(Number);
+  const isNumbered = ids.length === texts.length && new Set(ids).size === ids.length && ids.every((id) => Number.isSafeInteger(id) && id > 0);
+  const pins = texts.map((text, at) => {
     const [how, parent, ...rest] = text.split("~");
-    return { id: at + 1, how, parent: Number(parent) || null, state: fromQuery(new URLSearchParams(rest.join("~")), model) };
+    return { id: isNumbered ? ids[at] : at + 1, how, parent: Number(parent) || null, state: fromQuery(new URLSearchParams(rest.join("~")), model) };
   }).filter((pin) => pin.state);
   const numbers = (name) => (query.get(name) ?? "").split(",").map(Number).filter((id) => pins.some((pin) => pin.id === id));
   const at = (query.get("at") ?? "").split(",").map(Number);
@@ -84,6 +87,7 @@ export function writePage(page) {
   set("from", page.from.parent && String(page.from.parent), null);
   set("how", page.from.how, "");
   for (const pin of page.pins) query.append("pin", `${pin.how}~${pin.parent ?? ""}~${keyOf(pin.state)}`);
+  set("ids", page.pins.map((pin) => pin.id).join(","), page.pins.map((_, at) => at + 1).join(",")); // some were removed or moved
   set("plus", page.plus.join(","), "");
   set("minus", page.minus.join(","), "");
   set("at", page.at.map(short).join(","), "0,0");
@@ -92,8 +96,9 @@ export function writePage(page) {
   return query;
 }
 
-/** Explore: ``query`` is the page's address, ``onQuery(query)`` gets the new one after each change. */
-export function Explore({ engine, query, onQuery, heading }) {
+/** Explore: ``query`` is the page's address, ``onQuery(query)`` gets the new one after each change; ``onOther(version, query)``
+ * opens an image of another model, and returns whether there is one of that version. */
+export function Explore({ engine, query, onQuery, onOther, heading }) {
   const model = engine.model;
   const [problem, setProblem] = useState(null);
   const [told, setTold] = useState("");
@@ -209,10 +214,13 @@ export function Explore({ engine, query, onQuery, heading }) {
     try {
       if (text !== null) {
         const found = JSON.parse(text);
+        const isOther = found.version && model.version && found.version !== model.version;
+        if (isOther && onOther?.(found.version, queryOfJson(found.states?.[0] ?? found))) return;
         const state = fromJson(found.states?.[0] ?? found, model);
         if (state) {
           choose(state, "from a PNG");
-          setTold(`${file.name}: its image is shown.`);
+          setTold(isOther ? `${file.name} was made with other weights${found.model ? ` (model ${found.model})` : ""}, which are not here: this model draws another image of the same numbers.`
+            : `${file.name}: its image is shown.`);
           return;
         }
       }

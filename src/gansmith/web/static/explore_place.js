@@ -1,7 +1,7 @@
 // The place Explore of the page with a server: choose a model, open its engine.
 
 import { html, useEffect, useState } from "./vendor/preact.js";
-import { Button, Notice, Panel, Progress, Select, useLoad } from "./ui.js";
+import { Button, Notice, Panel, Progress, Select, say, useLoad } from "./ui.js";
 import { address, getJson, sendJson } from "./http.js";
 import { openHttpEngine } from "./engine_http.js";
 import { Explore } from "./explore.js";
@@ -64,9 +64,17 @@ export function Place({ id, query, go, replace }) {
   if (engine.failed && engine.id === chosen.id) return html`<div class="heading">${heading}</div><${Notice} kind="bad">${engine.failed.message}<//>`;
   if (!engine.made || engine.id !== chosen.id) return html`<div class="heading">${heading}</div><p class="soft">Opening the model …</p>`;
   if (chosen.points) return html`<div class="heading">${heading}</div><${Points} id=${chosen.id} />`;
+  const openOther = (version, wanted) => {
+    const other = models.find((each) => each.version === version && each.method === "latent");
+    if (!other) return false;
+    wanted.set("how", "from a PNG");
+    go("explore", other.id, wanted);
+    say(`The image is of ${other.name}, which is opened.`);
+    return true;
+  };
   const Kind = engine.made.model.method === "latent" ? Explore : Translate;
   return html`<${Kind} key=${chosen.id} engine=${engine.made} heading=${heading} query=${query.toString()}
-    onQuery=${(text) => replace("explore", chosen.id, new URLSearchParams(text), chosen.id)} />`;
+    onOther=${openOther} onQuery=${(text) => replace("explore", chosen.id, new URLSearchParams(text), chosen.id)} />`;
 }
 
 /** A model of points in the plane has no images to steer. */

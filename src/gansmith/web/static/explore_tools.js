@@ -155,7 +155,7 @@ export function Walk({ engine, model, page, change }) {
         <${Slider} label="Frames" min=${8} max=${most} step=${1} value=${Math.min(count, most)} help="More frames: smaller steps." onInput=${(each) => change({ frames: each }, "frames")} />
         <div class="row"><span class="small soft">Save as</span>
           ${engine.films
-            ? engine.films(stops, needed, closed, needed / speed).map(([words, link]) => html`<a class="button" key=${words} href=${link} download>${words}</a>`)
+            ? engine.films(stops, needed, closed, needed / speed).map(([words, link]) => html`<a class="button" key=${words} href=${link} download=${`${model.name}-walk.${/\.(\w+)\?/.exec(link)[1]}`}>${words}</a>`)
             : html`<${Button} disabled=${!frames} onClick=${saveStrip}>Strip<//>`}
         </div>
       </div>

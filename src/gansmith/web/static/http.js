@@ -47,25 +47,29 @@ export async function sendJson(path, body = {}, { method = "POST", query, signal
 
 const SILENCE_MS = 40_000; // the server speaks at least every 15 seconds
 const RETRY_MS = 3000;
+const UNSEEN_MS = 2000; // who only passes through a tab keeps its stream
 
 /**
  * Call ``handlers[name](data)`` for each server-sent event until the returned function is called.
  *
  * A stream that is lost is asked for again: by the browser, and here where the browser gives up, or nothing comes for a
  * time. ``onState`` hears "waiting", "open", and "closed" with the reason, if the server has nothing to send any more.
+ * With ``rests`` a page that nobody sees ends its stream after a time, hears "resting", and asks again when it is seen: a
+ * browser keeps at most six connections to a server for all of its tabs, and with six streams no other request passes.
  */
-export function listen(path, handlers, { query, onState } = {}) {
+export function listen(path, handlers, { query, onState, rests = false } = {}) {
   let source = null;
   let timer = null;
   let wanted = true;
+  let resting = false;
   const later = (work, milliseconds) => {
     clearTimeout(timer);
-    if (wanted) timer = setTimeout(work, milliseconds);
+    if (wanted && !resting) timer = setTimeout(work, milliseconds);
   };
   const heard = () => later(() => { onState?.("waiting"); open(); }, SILENCE_MS);
   const open = () => {
     source?.close();
-    if (!wanted) return;
+    if (!wanted || resting) return;
     source = new EventSource(address(path, query));
     for (const [name, handle] of Object.entries(handlers)) {
       source.addEventListener(name, (event) => { heard(); handle(JSON.parse(event.data), event); });
@@ -86,8 +90,33 @@ export function listen(path, handlers, { query, onState } = {}) {
       if (problem.status === 404) { if (wanted) onState?.("closed", problem.message); } else later(ask, RETRY_MS);
     }
   };
+  const rest = () => {
+    resting = true;
+    clearTimeout(timer);
+    source?.close();
+    onState?.("resting");
+  };
+  let leaving = null;
+  const seen = () => {
+    clearTimeout(leaving);
+    if (document.hidden) leaving = setTimeout(rest, UNSEEN_MS);
+    else if (resting) {
+      resting = false;
+      open();
+    }
+  };
+  if (rests) {
+    document.addEventListener("visibilitychange", seen);
+    seen();
+  }
   open();
-  return () => { wanted = false; clearTimeout(timer); source.close(); };
+  return () => {
+    wanted = false;
+    document.removeEventListener("visibilitychange", seen);
+    clearTimeout(leaving);
+    clearTimeout(timer);
+    source?.close();
+  };
 }
 
 const MOST_UPLOAD = 32 * 2 ** 20; // bytes; a server that refuses more closes the connection before a page can read why

@@ -114,6 +114,11 @@ export function toJson(state) {
 }
 
 export function fromJson(json, model) {
+  return fromQuery(queryOfJson(json), model);
+}
+
+/** Return the query of a state that a PNG's text holds, unchecked: whose model it is decides what it may be. */
+export function queryOfJson(json) {
   const query = new URLSearchParams();
   if (json.latent) query.set("latent", json.latent);
   else query.set("seeds", (json.seeds ?? []).join(","));
@@ -121,7 +126,7 @@ export function fromJson(json, model) {
   if (json.truncation && !json.latent) query.set("truncation", json.truncation);
   if (json.labels) query.set("labels", pairs(json.labels));
   if (json.moves) query.set("moves", pairs(json.moves));
-  return fromQuery(query, model);
+  return query;
 }
 
 /** Return what an image is, in a few words: "3", "3 + 5 - 7", "photo", "3, moved". */

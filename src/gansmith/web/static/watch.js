@@ -171,9 +171,10 @@ function useRuns(ids) {
         failure: ({ message }) => update(name, { failure: message }, true),
         gone: ({ message }) => { close(); update(name, { problem: message }, true); },
       }, {
+        rests: true,
         onState: (link) => {
           if (link === "open" && lost.has(name)) anew(name);
-          lost[link === "waiting" ? "add" : "delete"](name);
+          lost[link === "waiting" || link === "resting" ? "add" : "delete"](name);
           update(name, { link });
         },
       });
