@@ -172,7 +172,9 @@ def test_every_recipe_is_the_same_in_onnx_and_torch_export(recipe, tmp_path, mon
     model = model_of(recipe)
     for name in generators_of(model):
         program = graph_of(model, name, raw=False).trace()
-        monkeypatch.setattr(Graph, "trace", lambda _, program=program: program)  # once for both formats: most of the work
+        monkeypatch.setattr(
+            Graph, "trace", lambda _, program=program: program
+        )  # once for both formats: most of the work
         for kind, ending in (("onnx", ".onnx"), ("torch-export", ".pt2")):
             written = choose_format(kind, {}).write(model, name, tmp_path / f"{name}{ending}", raw=False, run=None)
             assert written.network == name
