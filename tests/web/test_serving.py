@@ -1,11 +1,13 @@
 """The server on a network: what is refused before it starts, and clients that are slow or many."""
 
 import asyncio
+import shutil
 import socket
 import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
@@ -13,9 +15,11 @@ pytest.importorskip("fastapi", reason="needs the extra studio")
 import uvicorn
 
 from gansmith.web import serving
-from gansmith.web.serving import PatientProtocol, ServeOptions, serve
+from gansmith.web.drawing import DrawingQueue
+from gansmith.web.serving import PatientProtocol, ServeOptions, StudioServer, serve
 
 MANY = 300
+OLD_RUN = Path(__file__).parents[1] / "old_run/finished"
 
 
 def test_another_host_needs_a_token(refused):
@@ -84,8 +88,8 @@ def test_little_waits_for_a_client_that_does_not_read():
 def running(served):
     """Serve a folder on a thread; yield the port."""
     listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
-    config = uvicorn.Config(ServeOptions((str(served),)).app(), log_level="critical", http=PatientProtocol, ws="none")
-    server = uvicorn.Server(config)
+    app = ServeOptions((str(served),)).app()
+    server = StudioServer(uvicorn.Config(app, log_config=None, access_log=False, http=PatientProtocol, ws="none"))
     thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()
     while not server.started:
@@ -94,7 +98,8 @@ def running(served):
         yield listening.getsockname()[1]
     finally:
         server.should_exit = True
-        thread.join()
+        thread.join(60)
+        assert not thread.is_alive()
 
 
 async def ask(port: int, path: str = "/v1/models/cond/image.png?seeds=3") -> bytes:
@@ -143,3 +148,30 @@ def test_many_idle_clients_do_not_keep_others_out(served):
         answers = asyncio.run(main(port))
     assert len({answer.partition(b"\r\n\r\n")[2] for answer in answers}) == 1
     assert all(answer.startswith(b"HTTP/1.1 200") for answer in answers)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("grace", [5, 0.2])
+def test_the_server_ends_while_pages_follow_a_run_and_wait_for_an_image(grace, served, tmp_path, monkeypatch, caplog):
+    """Long requests get ``GRACE_SEC``; nothing is printed of those that are cut off."""
+    monkeypatch.setattr(serving, "GRACE_SEC", grace)
+    shutil.copytree(served, tmp_path / "all")
+    shutil.copytree(OLD_RUN, tmp_path / "all/run")
+    begun, draw = threading.Event(), DrawingQueue.draw
+
+    async def slow(*given, **more):
+        begun.set()
+        await asyncio.sleep(1)
+        return await draw(*given, **more)
+
+    monkeypatch.setattr(DrawingQueue, "draw", slow)
+    answers = []
+    with running(tmp_path / "all") as port, socket.create_connection(("127.0.0.1", port)) as page:
+        page.sendall(f"GET /v1/runs/run/events HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n".encode())
+        assert page.recv(1000).startswith(b"HTTP/1.1 200")
+        thread = threading.Thread(target=lambda: answers.append(asyncio.run(ask(port))))
+        thread.start()
+        assert begun.wait(60)
+    thread.join(60)
+    assert [each.startswith(b"HTTP/1.1 200") for each in answers] == [grace > 1]
+    assert [each.getMessage() for each in caplog.records if each.levelname == "ERROR"] == []

@@ -1,5 +1,6 @@
 """Start uvicorn: check host, port and token, leave slow clients, start workers."""
 
+import asyncio
 import ipaddress
 import json
 import os
@@ -24,6 +25,7 @@ from gansmith.web.security import Security
 
 FOR_WORKERS = "GANSMITH_SERVE"  # the variable by which worker processes learn what to serve
 HEADER_SEC = 15.0  # for the head of a request to arrive
+GRACE_SEC = 5  # for requests to end when the server ends
 SLOW_HEAD = json.dumps(
     {"error": {"code": "web.slow_head", "message": "the request did not arrive in time\n  send it again"}}
 ).encode()
@@ -68,6 +70,23 @@ class PatientProtocol(H11Protocol):
             self.loop.call_later(HEADER_SEC, self._look, self.cycle)
 
 
+class StudioServer(uvicorn.Server):
+    """A server that ends without waiting for pages that follow runs, and lets other requests end in GRACE_SEC."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the streams of events, then wait for the other requests; who is left then loses the connection."""
+        self._leave("/events")
+        asyncio.get_running_loop().call_later(GRACE_SEC, self._leave)
+        await super().shutdown(sockets)
+
+    def _leave(self, path_end: str = "") -> None:
+        """Close the connections with a request for such a path, which cancels it; uvicorn would print a traceback."""
+        for connection in list(self.server_state.connections):
+            cycle = getattr(connection, "cycle", None)
+            if cycle is not None and cycle.scope["path"].endswith(path_end):
+                connection.transport.close()
+
+
 def serve(options: ServeOptions, *, workers: int = 1, open_page: bool = False) -> None:
     """Serve until Ctrl-C.
 
@@ -100,11 +119,11 @@ def serve(options: ServeOptions, *, workers: int = 1, open_page: bool = False) -
     _allow_many_files()
     common: dict[str, Any] = {
         "log_level": "warning", "access_log": False, "server_header": False, "timeout_keep_alive": 15,
-        "http": PatientProtocol, "ws": "none", "limit_concurrency": MOST_CONNECTIONS, "timeout_graceful_shutdown": 5,
-        "proxy_headers": False,
+        "http": PatientProtocol, "ws": "none", "limit_concurrency": MOST_CONNECTIONS, "proxy_headers": False,
+        "timeout_graceful_shutdown": 2 * GRACE_SEC,
     }  # fmt: skip
     if workers == 1:
-        uvicorn.Server(uvicorn.Config(options.app(), **common)).run([listening])
+        StudioServer(uvicorn.Config(options.app(), **common)).run([listening])
         return
     os.environ[FOR_WORKERS] = json.dumps(asdict(options))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, available_cpus() // workers)))
