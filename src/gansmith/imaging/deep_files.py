@@ -109,7 +109,8 @@ def checked(values: np.ndarray) -> np.ndarray:
         missing = int(values.size - finite.sum())
         raise ImageError(
             "image.not_finite",
-            f"has {missing:,} of {values.size:,} values that are NaN or infinite: fill them with a number",
+            f"has {missing:,} of {values.size:,} values that are NaN or infinite: fill them with a number that means"
+            " no data, numpy.nan_to_num(values, nan=-9999)",
         )
     return values
 
