@@ -71,6 +71,17 @@ def test_bands_of_arrays_that_are_a_guess_are_said_and_can_be_frames(tmp_path, i
         assert (data.read(range(len(data)))[..., 0] == FRAMES[:, ::step].reshape(-1, 16, 16)).all()
 
 
+def test_times_of_nifti_can_be_frames(tmp_path, refused):
+    nibabel = pytest.importorskip("nibabel", reason="the extra science is not installed")
+    times = np.random.default_rng(0).integers(0, 256, (16, 16, 2, 40)).astype(np.int16)
+    (tmp_path / "a.nii").write_bytes(nibabel.Nifti1Image(times, np.eye(4)).to_bytes())
+    with refused("data.too_many_bad"):
+        open_data(tmp_path / "a.nii")
+    data = open_data(tmp_path / "a.nii", DataOptions(frames="all"))
+    assert len(data) == 80
+    assert (data.read([41])[0, ..., 0] == times[:, ::-1, 1, 1].T).all()
+
+
 def test_colours_of_arrays_are_no_frames(tmp_path):
     folder = tmp_path / "a"
     folder.mkdir()

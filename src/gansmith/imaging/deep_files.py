@@ -103,7 +103,8 @@ def checked(values: np.ndarray) -> np.ndarray:
     if values.shape[2] > MOST_BANDS:
         raise ImageError(
             "image.array_shape",
-            f"{values.shape[2]} bands; at most {MOST_BANDS} are read: leave some out, or slice them",
+            f"{values.shape[2]} bands; at most {MOST_BANDS} are read: leave some out; frames=all"
+            " takes the times of a NIfTI file as images",
         )
     if values.dtype.kind == "f" and not (finite := np.isfinite(values)).all():
         missing = int(values.size - finite.sum())
