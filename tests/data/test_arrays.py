@@ -119,6 +119,27 @@ def test_npz_keys_of_other_programs(tmp_path, key, label_key):
     assert (data.read(range(6))[..., 0] == GRAY).all()
 
 
+@pytest.mark.parametrize(
+    ("arrays", "classes"),
+    [
+        ((GRAY, np.array([7, 7, 3, 3, 9, 9])), ("3", "7", "9")),
+        ((np.array([7, 7, 3, 3, 9, 9.0]), GRAY), ("3", "7", "9")),
+        ((GRAY.reshape(6, -1).repeat(4, axis=1), np.array([["b"], ["a"]] * 3)), ("a", "b")),
+        ((GRAY, np.eye(2)[[0, 1, 1, 0, 1, 0]], GRAY, np.zeros(6)), ("0", "1")),
+        ((GRAY, np.linspace(0, 1, 6)), ()),  # measurements
+        ((GRAY, np.arange(5)), ()),  # not one for each image
+        ((GRAY, GRAY > 99), ()),  # masks
+    ],
+)
+def test_arrays_without_names_may_be_images_and_labels(tmp_path, arrays, classes):
+    np.savez(tmp_path / "a.npz", *arrays)
+    data = open_data(tmp_path / "a.npz")
+    assert len(data) == 6
+    assert data.spec.classes == classes
+    if not classes:
+        assert "arr_1" in "".join(data.summary.notes)
+
+
 def test_colour_images_along_the_last_axis_as_of_matlab(tmp_path):
     colours = np.random.default_rng(1).integers(0, 256, (40, 16, 16, 3), np.uint8)
     np.savez(tmp_path / "a.npz", X=colours.transpose(1, 2, 3, 0), y=np.arange(40) % 2)

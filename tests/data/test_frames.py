@@ -42,6 +42,54 @@ def test_unused_frames_are_counted(tmp_path, prose):
         prose("notes on frames", "\n".join(note for note in data.summary.notes if "frame" in note))
 
 
+@pytest.mark.parametrize(("frames", "step"), [("first", 1), ("all", 1), ("every:3", 3)])
+def test_images_of_arrays_are_frames(tmp_path, frames, step):
+    stacks = np.random.default_rng(0).integers(0, 256, (3, 40, 16, 16), np.uint8)
+    (tmp_path / "a").mkdir()
+    for number, stack in enumerate(stacks):
+        np.save(tmp_path / "a" / f"{number}.npy", stack)
+    data = open_data(tmp_path / "a", DataOptions(frames=frames))
+    assert (data.read(range(len(data)))[..., 0] == stacks[:, ::step].reshape(-1, 16, 16)).all()
+    assert any("78 not used" in note for note in data.summary.notes) == (step == 3)
+    one = open_data(tmp_path / "a" / "1.npy", DataOptions(frames=frames))
+    assert (one.read(range(len(one)))[..., 0] == stacks[1, ::step]).all()
+    assert any("26 of 40 images not used" in note for note in one.summary.notes) == (step == 3)
+
+
+@pytest.mark.parametrize("is_last", [False, True])
+def test_bands_of_arrays_that_are_a_guess_are_said_and_can_be_frames(tmp_path, is_last, prose):
+    folder = tmp_path / "a"
+    folder.mkdir()
+    for number, stack in enumerate(FRAMES):
+        np.save(folder / f"{number}.npy", stack.transpose(1, 2, 0) if is_last else stack)
+    data = open_data(folder)
+    assert data.spec.channels == 7
+    (note,) = [note for note in data.summary.notes if "guess" in note]
+    prose("bands that are a guess", note)
+    for frames, step in (("all", 1), ("every:3", 3)):
+        data = open_data(folder, DataOptions(frames=frames))
+        assert (data.read(range(len(data)))[..., 0] == FRAMES[:, ::step].reshape(-1, 16, 16)).all()
+
+
+def test_times_of_nifti_can_be_frames(tmp_path, refused):
+    nibabel = pytest.importorskip("nibabel", reason="the extra science is not installed")
+    times = np.random.default_rng(0).integers(0, 256, (16, 16, 2, 40)).astype(np.int16)
+    (tmp_path / "a.nii").write_bytes(nibabel.Nifti1Image(times, np.eye(4)).to_bytes())
+    with refused("data.too_many_bad"):
+        open_data(tmp_path / "a.nii")
+    data = open_data(tmp_path / "a.nii", DataOptions(frames="all"))
+    assert len(data) == 80
+    assert (data.read([41])[0, ..., 0] == times[:, ::-1, 1, 1].T).all()
+
+
+def test_colours_of_arrays_are_no_frames(tmp_path):
+    folder = tmp_path / "a"
+    folder.mkdir()
+    for number in range(3):
+        np.save(folder / f"{number}.npy", FRAMES[number, :3].transpose(1, 2, 0))
+    assert len(open_data(folder, DataOptions(frames="all"))) == 3
+
+
 def test_a_second_start_reads_no_frame(tmp_path, monkeypatch):
     folder = write_stacks(tmp_path / "a")
     first = open_data(folder, DataOptions(frames="all"))

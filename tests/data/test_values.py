@@ -307,6 +307,15 @@ def test_nan_and_infinity_are_left_out_by_name(tmp_path):
     assert "1 of 256 values that are NaN or infinite" in left["reason"]
 
 
+def test_gaps_may_be_filled_with_a_mark_for_no_data(tmp_path):
+    values = (DRAW.random((30, 16, 16)) * 80 - 80).astype(np.float32)
+    values[::2, :2] = np.nan
+    data = open_data(folder_of(tmp_path, ".npy", map(npy, np.nan_to_num(values, nan=-9999))))
+    assert len(data) == 30
+    assert -81 < data.spec.values.low[0] < -79
+    assert (data.read([0])[0, :2] == -1).all()
+
+
 def dicom(
     pixels: np.ndarray,
     *,

@@ -232,6 +232,29 @@ def test_samples_in_a_run_folder_are_images_and_its_checkpoints_are_a_model(tmp_
 
 
 @pytest.mark.slow
+def test_errors_say_which_of_the_two_sets_they_mean(tmp_path, prose):
+    good = arrays(tmp_path / "good.npz", noise(30, 1))
+    small = files(tmp_path / "small", noise(30, 2, side=4), "png")
+    np.save(tmp_path / "gaps.npy", np.full((30, 16, 16), np.nan, np.float32))
+    bands = tmp_path / "bands.npy"
+    np.save(bands, np.zeros((30, 16, 16, 7), np.float32))
+    for bad in (small, tmp_path / "gaps.npy"):
+        for role, pair in (("judged", (bad, good)), ("reference", (good, bad))):
+            with pytest.raises(GansmithError, match=f"^{role} images '.*{bad.name}': ") as caught:
+                evaluation(*pair)
+            prose("evaluate with a bad set", str(caught.value).replace(str(tmp_path), "FOLDER"))
+        with pytest.raises(GansmithError, match=f"^training images.*{bad.name}'"):
+            evaluation(good, good, EvaluationOptions(features="toy", training=str(bad)))
+    with pytest.raises(GansmithError, match=r"judged images, '.*good.npz', have 3 channels, and .*'.*bands.npy', 7"):
+        evaluation(good, bands)
+
+
+def test_what_is_cut_off_to_compare_is_said(tmp_path):
+    wide = arrays(tmp_path / "wide.npz", np.repeat(noise(30, 1), 8, axis=2))
+    found = evaluation(wide, arrays(tmp_path / "b.npz", noise(30, 2)))
+    assert any("which cuts off 88% of each" in words for words in found.words)
+
+
 def test_points_and_images_cannot_be_compared(refused, tmp_path):
     with refused("metric.points_and_images"):
         evaluation(arrays(tmp_path / "a.npz", noise(100, 1)), Path("gaussians-25"), FD)

@@ -1,7 +1,8 @@
 """Evaluate images of any tool: one set of images against another, without a model."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,13 +24,14 @@ from gansmith.evaluation.evaluate import (
 )
 from gansmith.evaluation.features import default_extractor
 from gansmith.evaluation.result import Evaluation, Protocol
-from gansmith.imaging.images import LARGEST_SIDE, POINT
+from gansmith.imaging.images import LARGEST_SIDE, MODES, POINT
 from gansmith.parts.extractors.base import Extractor
 from gansmith.parts.extractors.own import FEWEST
 from gansmith.parts.metrics.base import Evidence, Metric
 
 NO_IMAGES = ("data.not_found", "data.empty", "data.unknown_format")  # codes of a path that holds no images
 FOR_MODELS = ("num", "sets", "on_training", "raw", "truncation", "seed", "truth")  # options that images do not have
+LEAST_CUT = 0.01  # share of an image above which it is said
 FITTING = ", others cut around the centre and resized by Lanczos"
 
 
@@ -58,13 +60,15 @@ def open_image_sets(
     Raises MetricError if ``judged`` is no set of images, without a reference set, and if it is the training set too.
     """
     try:
-        mine = native_format(judged, root)
+        with _naming("judged", judged):
+            mine = native_format(judged, root)
     except DataError as problem:
         if problem.code not in NO_IMAGES:
             raise
+        why = str(problem.__cause__).splitlines()[0]
         raise MetricError(
             "metric.neither_model_nor_images",
-            f"'{judged}' is neither a model nor a set of images: {str(problem).splitlines()[0]}"
+            f"'{judged}' is neither a model nor a set of images: {why}"
             "\n  pass a run folder, a model folder, a .safetensors file or hf:NAME/REPO,"
             "\n  or two sets of images: gansmith evaluate IMAGES_A IMAGES_B",
         ) from problem
@@ -74,20 +78,29 @@ def open_image_sets(
             f"'{judged}' is a set of images, which needs a reference set"
             f"\n  pass one: gansmith evaluate {judged} IMAGES_B",
         )
-    its = native_format(reference, root)
+    with _naming("reference", reference):
+        its = native_format(reference, root)
     if _is_points(mine) != _is_points(its):
         raise MetricError(
             "metric.points_and_images",
             f"one of '{judged}' and '{reference}' is points in the plane, the other images: they cannot be compared"
             "\n  pass two sets of the same kind",
         )
-    second = open_data(reference, _options(its), root=root, on_progress=on_progress)
+    if mine.channels < its.channels and its.channels not in MODES:
+        raise MetricError(
+            "metric.bands_differ",
+            f"the judged images, '{judged}', have {counted(mine.channels, 'channel')}, and the reference images,"
+            f" '{reference}', {its.channels}\n  pass two sets with the same bands",
+        )
+    with _naming("reference", reference):
+        second = open_data(reference, _options(its), root=root, on_progress=on_progress)
     options = _options(its).like(second.spec)  # one range for all
-    first, third = (
-        None if name == "" else open_data(name, options, root=root, on_progress=on_progress)
-        for name in (judged, training)
-    )
-    assert first is not None
+    with _naming("judged", judged):
+        first = open_data(judged, options, root=root, on_progress=on_progress)
+    third = None
+    if training:
+        with _naming("training", training):
+            third = open_data(training, options, root=root, on_progress=on_progress)
     for each in (first, third):
         if each is not None:
             refuse_other_depth(f"'{reference}' holds", second.spec, each.spec)
@@ -98,6 +111,17 @@ def open_image_sets(
             "\n  pass images as reference set that were not used for training",
         )
     return ImageSets(first, second, third, mine, its)
+
+
+@contextmanager
+def _naming(role: str, source: str) -> Iterator[None]:
+    """Let errors in one of the sets say which of them it is."""
+    try:
+        yield
+    except DataError as problem:
+        text = str(problem).removeprefix(f"'{source}': ")
+        named = "" if source in text.partition("\n")[0] else f" '{source}'"
+        raise DataError(problem.code, f"{role} images{named}: {text}") from problem
 
 
 def _is_points(native: NativeFormat) -> bool:
@@ -215,7 +239,11 @@ def _words(sets: ImageSets) -> list[str]:
         before = str(native) if native.is_uniform else "of mixed sizes"
         is_small = native.height < spec.height or native.width < spec.width
         blur = ": enlarged images are blurred, and the metrics include that" if is_small else ""
-        out.append(f"the {name} images are {before} and were fitted to {now}, the format of the reference set{blur}")
+        proportions = sorted((native.width / native.height, spec.width / spec.height))
+        lost = 1 - proportions[0] / proportions[1] if native.is_uniform else 0
+        cut = f", which cuts off {lost:.0%} of each" if lost >= LEAST_CUT else ""
+        text = f"the {name} images are {before} and were fitted to {now}, the format of the reference set{cut}{blur}"
+        out.append(text)
     known = {digest.tobytes() for digest in sets.reference.digests[sets.reference.rows, 1]}
     shared = sum(digest.tobytes() in known for digest in sets.judged.digests[sets.judged.rows, 1])
     if shared:

@@ -103,13 +103,15 @@ def checked(values: np.ndarray) -> np.ndarray:
     if values.shape[2] > MOST_BANDS:
         raise ImageError(
             "image.array_shape",
-            f"{values.shape[2]} bands; at most {MOST_BANDS} are read: leave some out, or slice them",
+            f"{values.shape[2]} bands; at most {MOST_BANDS} are read: leave some out; frames=all"
+            " takes the times of a NIfTI file as images",
         )
     if values.dtype.kind == "f" and not (finite := np.isfinite(values)).all():
         missing = int(values.size - finite.sum())
         raise ImageError(
             "image.not_finite",
-            f"has {missing:,} of {values.size:,} values that are NaN or infinite: fill them with a number",
+            f"has {missing:,} of {values.size:,} values that are NaN or infinite: fill them with a number that means"
+            " no data, numpy.nan_to_num(values, nan=-9999)",
         )
     return values
 

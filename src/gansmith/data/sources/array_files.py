@@ -2,6 +2,7 @@
 
 import io
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,7 +16,7 @@ from gansmith.data.sources.arrays import read_array, stack_first, unflattened
 from gansmith.data.sources.label_tables import FEW_LABELS
 from gansmith.data.sources.walk import ARRAY_ENDINGS, START_BYTES, ending_by_content, ending_of
 from gansmith.imaging.deep_files import DICOM_ENDINGS, read_dicom, read_nifti
-from gansmith.imaging.images import ImageError
+from gansmith.imaging.images import MODES, ImageError
 from gansmith.imaging.values import MOST_BANDS
 
 FLAT_IMAGES = (784, 3072)  # values of a flat image of MNIST's or CIFAR's size, as Quick, Draw! has them
@@ -23,24 +24,39 @@ Stream = Callable[[Sequence[Item]], Iterator[tuple[int, Callable[[], Payload]]]]
 
 
 class ArrayFiles:
-    """The arrays of a listing's files; each file may hold several images."""
+    """The arrays of a listing's files; each file may hold several images.
 
-    def __init__(self, listing: Listing, stream: Stream) -> None:
+    With a ``step`` (of frames=all: 1, of every:N: N) each N-th image is taken, and bands that are a guess are images.
+    """
+
+    def __init__(self, listing: Listing, stream: Stream, step: int | None = None) -> None:
         """Read every file once, for the number of its images."""
         self._stream = stream
-        counts = dict[int, int]()
+        self._split, step = step is not None, step or 1
+        counts, guessed = dict[int, int](), Counter[int]()
         for position, read in stream(listing.items):
             try:
-                counts[position] = len(images_in(read(), listing.items[position].name))
+                images, is_guess = _read_images(read(), listing.items[position].name)
             except ImageError:
                 continue  # the survey says why
+            bands = images.shape[3] if is_guess else 1
+            counts[position] = len(images) * (bands if self._split else 1)
+            guessed[bands] += is_guess
         items: list[Item] = []
         for position, item in enumerate(listing.items):
             count = counts.get(position, 1)
             names = [item.name] if count == 1 else [f"{item.name}#{row:05d}" for row in range(count)]
-            items += [Item(name, item.label, (item.locator, row, item.name)) for row, name in enumerate(names)]
+            images_of = [Item(name, item.label, (item.locator, row, item.name)) for row, name in enumerate(names)]
+            items += images_of[::step]
         stacks = sum(count > 1 for count in counts.values())
-        notes = [f"{counted(stacks, 'file')} with several images"] if stacks else []
+        unused = sum(count - -(-count // step) for count in counts.values())
+        notes = [f"{counted(stacks, 'file')} with several images" + (f", {unused:,} not used" if unused else "")]
+        notes = notes if stacks else []
+        if (most := guessed.most_common(1)) and most[0][0] > 1 and not self._split:
+            bands = most[0][0]
+            notes.append(
+                f"a guess: {bands} layers of a file are the bands of one image; frames=all takes each as an image"
+            )
         are_volumes = any(ending_of(item.name) not in (".npy", ".npz") for item in listing.items)
         if 1 < stacks == len(listing.items) <= FEW_LABELS and not listing.classes and not are_volumes:
             notes[0] += "; to make a class of each, put it into a folder of its own"
@@ -53,7 +69,7 @@ class ArrayFiles:
             places.setdefault(item.locator[0], []).append(position)
         files = [Item(items[positions[0]].locator[2], -1, locator) for locator, positions in places.items()]
         for at, read in self._stream(files):
-            file = _OneFile(read, files[at].name)
+            file = _OneFile(read, files[at].name, split=self._split)
             for position in places[files[at].locator]:
                 yield position, partial(self._image, file, items[position].locator[1])
 
@@ -65,27 +81,36 @@ class ArrayFiles:
 class _OneFile:
     """The images of one file, read on first use; threads share them."""
 
-    def __init__(self, read: Callable[[], Payload], name: str) -> None:
-        self._read, self._name, self._lock = read, name, threading.Lock()
+    def __init__(self, read: Callable[[], Payload], name: str, *, split: bool) -> None:
+        self._read, self._name, self._split, self._lock = read, name, split, threading.Lock()
         self._images: np.ndarray | None = None
 
     def images(self) -> np.ndarray:
         """Return (N, H, W, C)."""
         with self._lock:
             if self._images is None:
-                self._images = images_in(self._read(), self._name)
+                images, is_guess = _read_images(self._read(), self._name)
+                if is_guess and self._split:
+                    images = images.transpose(0, 3, 1, 2).reshape(-1, *images.shape[1:3], 1)
+                self._images = images
             return self._images
 
 
 def images_in(content: Payload, name: str) -> np.ndarray:
     """Return the images of a file, (N, H, W, C); ImageError if it is damaged, or no array of numbers."""
+    return _read_images(content, name)[0]
+
+
+def _read_images(content: Payload, name: str) -> tuple[np.ndarray, bool]:
+    """Return the images of a file, and whether it is a guess that their last axis holds bands, and not images."""
     assert isinstance(content, bytes)
     ending = ending_of(name)
     ending = ending if ending in ARRAY_ENDINGS else ending_by_content(content[:START_BYTES])
     if ending in DICOM_ENDINGS:
-        return read_dicom(content)
+        return read_dicom(content), False
     if ending in (".nii", ".nii.gz"):
-        return read_nifti(content)
+        images = read_nifti(content)
+        return images, images.shape[3] > 1  # often times
     try:
         array = read_array(io.BytesIO(content), name, len(content))
     except DataError as problem:
@@ -93,7 +118,8 @@ def images_in(content: Payload, name: str) -> np.ndarray:
         raise ImageError("image.unreadable_array", text) from problem
     if array.dtype.kind not in "uifb":
         raise ImageError("image.unreadable_array", f"array of type {array.dtype}, not of numbers")
-    return _oriented(array)
+    images = _oriented(array)
+    return images, array.ndim == 3 and len(images) == 1 and images.shape[3] not in MODES
 
 
 def _oriented(array: np.ndarray) -> np.ndarray:

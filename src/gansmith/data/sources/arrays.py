@@ -23,6 +23,7 @@ from gansmith.data.sources.walk import ending_of, rubbish_noun
 from gansmith.imaging.images import MODES, POINT, as_levels
 from gansmith.imaging.values import MOST_BANDS
 
+BY_PLACE = "arr_"  # names of numpy.savez for arrays without one: arr_0, arr_1
 IMAGE_KEYS = ("images", "x", "arr_0")
 LABEL_KEYS, OTHER_LABEL_KEYS = ("labels", "y"), ("label", "targets", "target")
 # Names of other programs, in lower case: Keras, MedMNIST, and their like. Training images come first.
@@ -59,6 +60,7 @@ class ArraySource:
     """
 
     items_per_job = 256
+    is_one_file = True  # of many images
 
     def __init__(self, name: str, location: str, stamp: Callable[[], str], load: Callable[[], Arrays]) -> None:
         self.name = name
@@ -302,7 +304,7 @@ def _is_single_image(path: Path) -> bool:
         else:
             with open_plain(path) as packed, zipfile.ZipFile(packed) as archive:
                 members = {name.removesuffix(".npy"): archive.getinfo(name) for name in archive.namelist()}
-                images, _ = _keys(tuple(members), path, lambda key: len(_shape_in(archive, members[key])))
+                images, _ = _keys(tuple(members), path, lambda key: _shape_in(archive, members[key]))
                 shape = _shape_in(archive, members[images])
     except (DataError, zipfile.BadZipFile, ValueError, NotImplementedError):  # array_file tells why
         return False
@@ -331,7 +333,8 @@ def read_npz(path: Path) -> Arrays:
     try:
         with open_plain(path) as packed, zipfile.ZipFile(packed) as archive:
             members = {name.removesuffix(".npy"): _member_of(archive, name) for name in archive.namelist()}
-            images, labels = _keys(tuple(members), path, lambda key: len(_shape_in(archive, members[key])))
+            images, labels = _keys(tuple(members), path, lambda key: _shape_in(archive, members[key]))
+            by_place = (labels or "").startswith(BY_PLACE)
             wanted = [images, *([labels] if labels else []), *([CLASS_KEY] if CLASS_KEY in members else [])]
             for key in wanted:
                 with archive.open(members[key]) as file:
@@ -348,6 +351,8 @@ def read_npz(path: Path) -> Arrays:
             left = sorted(members.keys() - set(wanted))
             notes = [f"images: array '{images}'; not read: {', '.join(left)}"] if left else []
             found, more = _single_labels(read[labels] if labels else None, labels or "")
+            if by_place and found is not None and _plain_labels(found).dtype.kind not in "iuU":
+                found, more = None, [f"no labels: '{labels}' holds neither whole numbers nor names"]
             return Arrays(read[images], found, names, (*notes, *more))
     except (DataError, MemoryError):
         raise
@@ -366,7 +371,7 @@ def read_array(file: IO[bytes], name: str, size: int) -> np.ndarray:
             return np.asarray(load_array(file))
         with zipfile.ZipFile(file) as archive:
             members = {entry.removesuffix(".npy"): _member_of(archive, entry) for entry in archive.namelist()}
-            images, _ = _keys(tuple(members), Path(name), lambda key: len(_shape_in(archive, members[key])))
+            images, _ = _keys(tuple(members), Path(name), lambda key: _shape_in(archive, members[key]))
             with archive.open(members[images]) as member:
                 _check_header(member, Path(name), images, members[images].file_size)
         file.seek(0)
@@ -388,14 +393,27 @@ def _member_of(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
     return entry
 
 
-def _keys(keys: Sequence[str], path: Path, num_axes: Callable[[str], int]) -> tuple[str, str | None]:
+def _keys(keys: Sequence[str], path: Path, shape_of: Callable[[str], tuple[int, ...]]) -> tuple[str, str | None]:
     """Return the names of the arrays of images and of labels; DataError if it is not clear which holds the images.
 
-    Where no name says it, the only array with three axes or more has the images.
+    Where no name says it, the only array with three axes or more has the images. Of arrays without names (arr_0, arr_1)
+    the one beside the images has the labels, if it has a row for each image.
     """
+
+    def num_axes(key: str) -> int:
+        return len(shape_of(key))
+
     named = {key.lower(): key for key in sorted(keys)}  # where two differ in capitals alone, the one in small letters
     plain = [key for key in OTHER_LABEL_KEYS if key in named and num_axes(named[key]) < 3]
     labels = next((named[key] for key in (*LABEL_KEYS, *plain) if key in named), None)
+    if not labels and all(key.startswith(BY_PLACE) for key in named):
+        for first, second in ((0, 1), (1, 0)):
+            images, beside = (named.get(f"{BY_PLACE}{place}") for place in (first, second))
+            if not images or not beside:
+                continue
+            shape, axes = shape_of(beside), len(shape_of(images))
+            if axes > 1 and (len(shape) == 1 or shape[1:] == (1,) or (axes > 2 and len(shape) == 2)):
+                return images, beside if shape[0] == shape_of(images)[0] else None
     if known := [named[key] for key in IMAGE_KEYS if key in named]:
         return known[0], labels
     for images, _ in SPLIT_KEYS:

@@ -52,6 +52,8 @@ class Domains:
 class TwoDomains:
     """Two sources as one: images get label 0 (from) or 1 (to), and their own labels are ignored."""
 
+    takes_frames = True  # each source reads its own stacks
+
     def __init__(self, first: Source, second: Source) -> None:
         self._sources = (first, second)
         self.location = str(Domains(first.location, second.location))

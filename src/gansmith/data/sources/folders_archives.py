@@ -23,6 +23,7 @@ from gansmith.core.file_names import escaped, path_of, printable
 from gansmith.core.plain_files import open_plain
 from gansmith.data.base import DataOptions, Item, Listing, Payload
 from gansmith.data.sources.array_files import ArrayFiles
+from gansmith.data.sources.frames import FIRST, step_of
 from gansmith.data.sources.layouts import TABLE, Files, lay_out, open_bytes
 from gansmith.data.sources.options import FOLDER_LABELS, NO_LABELS
 from gansmith.data.sources.walk import LeftOut, belonging, walk_folder
@@ -124,7 +125,8 @@ class FileSource:
         files, notes = self.listed_files()
         listing = lay_out(files, self._options)
         if listing.are_arrays:
-            self._arrays = ArrayFiles(listing, self._stream_files)
+            step = None if self._options.frames == FIRST else step_of(self._options.frames)
+            self._arrays = ArrayFiles(listing, self._stream_files, step)
             listing = self._arrays.listing
         return Listing(listing.items, listing.classes, listing.ignored, (*listing.notes, *notes))
 

@@ -19,10 +19,13 @@ def step_of(frames: str) -> int:
 
 
 class FramesOf:
-    """A source whose files are stacks or animations: each item is one frame, named FILE#NUMBER."""
+    """A source whose files are stacks or animations: each item is one frame, named FILE#NUMBER.
 
-    def __init__(self, source: Source, options: DataOptions) -> None:
-        self._source, self._options = source, options
+    Of a source that is ``one_file`` of images, as an array is, each item is a frame already.
+    """
+
+    def __init__(self, source: Source, options: DataOptions, *, one_file: bool = False) -> None:
+        self._source, self._options, self._one_file = source, options, one_file
         self.name, self.location, self.items_per_job = source.name, source.location, source.items_per_job
 
     def stamp(self) -> str:
@@ -32,6 +35,11 @@ class FramesOf:
     def scan(self) -> Listing:
         """List the frames of all files; reads every file once. DataError for more than ten million frames."""
         listing, step = self._source.scan(), step_of(self._options.frames)
+        if self._one_file:
+            every = tuple(Item(item.name, item.label, (item, None)) for item in listing.items[::step])
+            left = len(listing.items) - len(every)
+            more = (f"frames={self._options.frames}: {left:,} of {len(listing.items):,} images not used",)
+            return replace(listing, items=every, notes=(*listing.notes, *(more if left else ())))
         numbers = [[0]] * len(listing.items)  # of the frames of each file
         for position, read in self._source.stream(listing.items):
             numbers[position] = self._numbers(read)

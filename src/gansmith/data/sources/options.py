@@ -16,16 +16,17 @@ def with_options(source: Source, options: DataOptions) -> Source:
     A source that knows more options than ``labels=none`` has a method ``under``. DataError for a table of labels for a
     source that is no folder and no archive.
     """
+    if getattr(source, "takes_frames", False):  # its parts do
+        return _under(source, options)
     if options.frames != FIRST:
-        return FramesOf(_under(source, options), options)
+        return FramesOf(_under(source, options), options, one_file=getattr(source, "is_one_file", False))
     if getattr(source, "all_frames", False):
         return FramesOf(_under(source, options), options.model_copy(update={"frames": ALL}))
     return _under(source, options)
 
 
 def _under(source: Source, options: DataOptions) -> Source:
-    """Return a source as read under some options but ``frames``."""
-    options = options.model_copy(update={"frames": FIRST})
+    """Return a source as read under some options; those with ``under`` know ``frames`` for arrays alone."""
     under: Callable[[DataOptions], Source] | None = getattr(source, "under", None)
     if under is not None:
         return under(options)
