@@ -79,7 +79,8 @@ def test_every_tool_of_learn(tmp_path, start_studio, open_page) -> None:
         page.get_by_label(name, exact=True).click()
         until(page, f"{shown} !== {before!r}")
 
-    # Settings: those of the same networks, and one that begins anew
+    # Settings: those of the same networks, and one that begins anew; curves begin with the second picture of a training
+    page.get_by_role("button", name="Train", exact=True).click()
     page.get_by_label("Learning rate of G", exact=True).fill("-2")
     page.get_by_label("D steps in a round", exact=True).fill("3")
     page.locator("li", has_text="learning rate of G 0.01").wait_for()

@@ -6,12 +6,21 @@ import math
 import re
 import struct
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from gansmith.imaging.images import PIXEL_LIMIT, TIFF_STARTS, ImageError, is_copy_or_mask, lacks_memory, open_image
+from gansmith.imaging.images import (
+    MOST_MIXED,
+    PIXEL_LIMIT,
+    TIFF_STARTS,
+    ImageError,
+    is_copy_or_mask,
+    lacks_memory,
+    open_image,
+)
 from gansmith.imaging.values import MOST_BANDS
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
@@ -245,21 +254,24 @@ def _tifffile() -> Any:
     return tifffile
 
 
-def page_numbers(data: bytes) -> list[int]:
+def page_numbers(data: bytes) -> Sequence[int]:
     """Return the numbers of the images in a file that Pillow does not open; ImageError for a damaged TIFF.
 
-    Pages that are smaller copies of others, or masks, are none.
+    Pages that are smaller copies of others, or masks, are none, unless there are more than ``MOST_MIXED`` pages.
     """
     if not data.startswith(TIFF_STARTS):
         return [0]
     tifffile = _tifffile()
     try:
-        kinds = [int(page.subfiletype) for page in tifffile.TiffFile(io.BytesIO(data)).pages]
+        pages = tifffile.TiffFile(io.BytesIO(data)).pages
+        if len(pages) > MOST_MIXED:
+            return range(len(pages))
+        kinds = [int(page.subfiletype) for page in pages]
     except Exception as problem:  # damaged files
         raise ImageError("image.damaged", f"damaged TIFF ({problem})") from problem
     if not kinds:
         raise ImageError("image.damaged", "damaged TIFF (it has no pages)")
-    return [number for number, kind in enumerate(kinds) if not is_copy_or_mask(kind)] or list(range(len(kinds)))
+    return [number for number, kind in enumerate(kinds) if not is_copy_or_mask(kind)] or range(len(kinds))
 
 
 def _tiff_page(data: bytes, number: int = 0) -> Any:

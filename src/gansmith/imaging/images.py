@@ -7,7 +7,7 @@ import logging
 import math
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -35,6 +35,7 @@ WRITTEN_AS = {
 }  # fmt: skip
 STACKS = ("GIF", "TIFF", "WEBP", "PNG", "AVIF", "HEIF")  # formats whose files may have several frames
 NEW_SUBFILE_TYPE, REDUCED, MASK = 254, 1, 4  # a tag of TIFF, and bits of it
+MOST_MIXED = 1000  # pages of a TIFF among which copies and masks are looked for: reading each of many takes minutes
 JPEGS = ("JPEG", "MPO")  # MPO: of phones, with a second picture
 LONGEST_SIDE_PX = {"JPEG": 65_500, "WEBP": 16_383}
 QUALITY = 95  # of JPEG and WebP: compression is hard to see
@@ -312,24 +313,25 @@ def upright_shape(image: Image.Image) -> tuple[int, int]:
     return (width, height) if exif.get(0x0112) in (5, 6, 7, 8) else (height, width)
 
 
-def frame_numbers(image: Image.Image) -> list[int]:
+def frame_numbers(image: Image.Image) -> Sequence[int]:
     """Return the numbers of the frames of an opened stack or animation; one for others, and if they cannot be counted.
 
-    Pages of a TIFF that are smaller copies of others, such as overviews, or masks, are no frames.
+    Pages of a TIFF that are smaller copies of others, such as overviews, or masks, are no frames, unless there are more
+    than ``MOST_MIXED`` pages.
     """
     now = image.tell()
     if image.format not in STACKS:
         return [now]
     try:
         count = max(1, getattr(image, "n_frames", 1))
-        if image.format != "TIFF" or count == 1:
-            return list(range(count))
+        if image.format != "TIFF" or count == 1 or count > MOST_MIXED:
+            return range(count)  # a file may say billions
         found = []
         for number in range(count):
             image.seek(number)
             found += [] if _is_copy_or_mask(image) else [number]
         image.seek(now)
-        return found or list(range(count))
+        return found or range(count)
     except MemoryError:
         raise
     except Exception:  # decoders raise many error types on damaged files

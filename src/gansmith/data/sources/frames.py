@@ -40,7 +40,7 @@ class FramesOf:
             left = len(listing.items) - len(every)
             more = (f"frames={self._options.frames}: {left:,} of {len(listing.items):,} images not used",)
             return replace(listing, items=every, notes=(*listing.notes, *(more if left else ())))
-        numbers = [[0]] * len(listing.items)  # of the frames of each file
+        numbers: list[Sequence[int]] = [[0]] * len(listing.items)  # of the frames of each file
         for position, read in self._source.stream(listing.items):
             numbers[position] = self._numbers(read)
         counts = [len(each) for each in numbers]
@@ -64,7 +64,7 @@ class FramesOf:
         notes = listing.notes if not many else (*listing.notes, note + (f", {unused:,} not used" if unused else ""))
         return replace(listing, items=tuple(items), notes=notes)
 
-    def _numbers(self, read: Callable[[], Payload]) -> list[int]:
+    def _numbers(self, read: Callable[[], Payload]) -> Sequence[int]:
         try:
             payload = read()
             if not isinstance(payload, bytes):
