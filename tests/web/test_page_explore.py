@@ -149,6 +149,21 @@ def test_actions_that_come_before_the_next_drawing_all_count(studio, open_page):
     until(page, "location.hash.includes('plus=2&') || location.hash.endsWith('plus=2')")
 
 
+def test_the_sum_of_other_pins_is_not_chosen(studio, open_page):
+    """The button waits for the sum of the pins that are in the trays now: who is quick had the sum of before."""
+    page = open_page(f"{studio}{WALL}&pin=~~seeds%3D1&pin=~~seeds%3D2&tab=mix&plus=1")
+    choose = page.get_by_role("button", name="Choose the result")
+    page.get_by_role("region", name="The sum").locator("canvas[data-drawn]").wait_for()
+    assert choose.is_enabled()
+    button = "[...document.querySelectorAll('button')].find((each) => each.innerText === 'Choose the result')"
+    watch = f"const button = {button}; new MutationObserver(() => {{ window.waited ||= button.disabled; }})"
+    page.evaluate(f"() => {{ {watch}.observe(button, {{ attributes: true }}); }}")
+    page.get_by_role("button", name="Put pin 2 into the + tray").click()
+    choose.click()
+    until(page, "location.hash.includes('weights=0.5%2C0.5')")
+    assert page.evaluate("window.waited")
+
+
 def test_the_other_actions_of_explore(studio, open_page, tmp_path):
     page = open_page(studio + WALL)
     until(page, DRAWN)
@@ -202,6 +217,7 @@ def test_the_other_actions_of_explore(studio, open_page, tmp_path):
     # Pins are dragged into the trays
     page.keyboard.press("m")
     pins.nth(0).drag_to(page.get_by_label("Tray +"))
+    page.get_by_role("region", name="The sum").locator("canvas[data-drawn]").wait_for()  # which moves the pins
     pins.nth(2).drag_to(page.get_by_label("Tray \u2212"))
     until(page, "location.hash.includes('plus=1&minus=2')")
     page.get_by_role("button", name="Take pin 2 out").click()

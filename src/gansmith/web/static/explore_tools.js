@@ -187,18 +187,18 @@ const weightOf = (labels, classes, at) => (Array.isArray(labels) || ArrayBuffer.
 
 /** Add and subtract pins. */
 export function Mix({ engine, model, page, change, choose }) {
-  const [result, setResult] = useState({ state: null, problem: null });
+  const [result, setResult] = useState({ key: null, state: null, problem: null });
   const byId = (id) => page.pins.find((pin) => pin.id === id);
   const plus = page.plus.map(byId).filter(Boolean);
   const minus = page.minus.map(byId).filter(Boolean);
   const key = JSON.stringify([plus, minus].map((tray) => tray.map((pin) => keyOf(pin.state))));
   useEffect(() => {
     let wanted = true;
-    if (!plus.length) setResult({ state: null, problem: null });
+    if (!plus.length) setResult({ key, state: null, problem: null });
     else {
       sumOf(engine, model, plus.map((pin) => pin.state), minus.map((pin) => pin.state)).then(
-        (state) => { if (wanted) setResult({ state, problem: null }); },
-        (problem) => { if (wanted) setResult({ state: null, problem }); },
+        (state) => { if (wanted) setResult({ key, state, problem: null }); },
+        (problem) => { if (wanted) setResult({ key, state: null, problem }); },
       );
     }
     return () => { wanted = false; };
@@ -219,7 +219,7 @@ export function Mix({ engine, model, page, change, choose }) {
       : html`<p class="help">Drag pins here, or use ${title} below a pin.</p>`}</section>`;
   const words = `${plus.map((pin) => pin.id).join(" + ")}${minus.length ? ` − ${minus.map((pin) => pin.id).join(" − ")}` : ""}`;
   return html`<${Panel} title="Mix" help="Adds the mean of the + tray and takes away the mean of the − tray, in latent space: with + smiling, − neutral the difference is the smile."
-    tools=${html`<${Button} kind="main" disabled=${!result.state} onClick=${() => choose(result.state, `pins ${words}`)}>Choose the result<//>
+    tools=${html`<${Button} kind="main" disabled=${!result.state || result.key !== key} onClick=${() => choose(result.state, `pins ${words}`)}>Choose the result<//>
       <${Button} disabled=${!plus.length && !minus.length} onClick=${() => change({ plus: [], minus: [] })}>Empty the trays<//>`}>
     ${result.problem && html`<${Notice} kind="warn">${result.problem.message}<//>`}
     <div class="mix">${tray("plus", "+", plus)}${tray("minus", "−", minus)}
