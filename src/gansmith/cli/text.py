@@ -2,14 +2,11 @@
 
 import json
 import math
-import sys
 import textwrap
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
-from gansmith.core.events import naming_stdout, print_path
-from gansmith.core.file_names import shown
+from gansmith.core.events import naming_stdout, print_result
 
 WIDTH = 80
 
@@ -19,13 +16,9 @@ def tell(*results: object) -> None:
 
     A path that another program reads is written as it is.
     """
-    piped = not sys.stdout.isatty()
     with naming_stdout():
         for each in results:
-            if piped and isinstance(each, Path):
-                print_path(each)
-            else:
-                print(shown(str(each)), flush=True)
+            print_result(each)
 
 
 def json_text(value: Any) -> str:

@@ -238,26 +238,26 @@ def say_result(text: str | Path) -> None:
         return
     try:
         with naming_stdout():
-            if isinstance(text, Path) and not stream.isatty():
-                print_path(text)
-            else:
-                print(shown(str(text)), flush=True)
+            print_result(text)
     except BrokenPipeError:  # nobody reads it any more
         _mute(stream)
 
 
-def print_path(path: Path) -> None:
-    """Print a path for another program: the bytes of its name, whatever letters the locale has."""
+def print_result(result: object) -> None:
+    """Print a result; a path for another program as the bytes of its name, whatever letters the locale has."""
     stream = sys.stdout
+    if not isinstance(result, Path) or stream.isatty():
+        print(shown(str(result)), flush=True)
+        return
     try:
-        str(path).encode(stream.encoding or "utf-8")
+        str(result).encode(stream.encoding or "utf-8")
     except UnicodeEncodeError:
         if (binary := getattr(stream, "buffer", None)) is not None:
             stream.flush()
-            binary.write(os.fsencode(path) + b"\n")
+            binary.write(os.fsencode(result) + b"\n")
             binary.flush()
             return
-    print(path, flush=True)
+    print(result, flush=True)
 
 
 @contextmanager
