@@ -96,6 +96,9 @@ def test_most_modes_missing_is_full_collapse_and_some_are_partial(prose):
     assert verdict_of(snapshots_of(young, missing=1)) == HEALTHY  # poor still, and better from snapshot to snapshot
     assert verdict_of(snapshots_of((*young[:3], 3, 2.8, 2.6), missing=1)) == "partial_collapse"
     many = tuple(f"group {number}" for number in range(1, 12))
+    coming = snapshots_of((5, 4, 3, 2.5, 2, 1.9), missing=[6, 5, 4, 3, 2, 2], of=many)
+    assert [verdict_of(coming[:count]) for count in range(3, 6)] == [HEALTHY] * 3  # good, and more modes every time
+    assert verdict_of(coming) == "partial_collapse"  # no more modes come
     assert verdict_of(snapshots_of(missing=1, of=many)) == HEALTHY  # less than a tenth
     verdict = diagnose(rows_of(), snapshots_of(missing=5, of=many))
     prose("verdict", verdict.message)

@@ -182,7 +182,8 @@ def _blown_up(now: _Moment, limits: Thresholds) -> str:
 
 def _partial_collapse(now: _Moment, limits: Thresholds) -> str:
     """Shares are averaged over snapshots: single snapshots miss a mode, and modes may come late while fd improves."""
-    coming = now.improves and now.relative > limits.poor
+    fewer = len(now.lost) > 1 and now.lost[-1] < now.lost[:-1].min()
+    coming = now.improves and (now.relative > limits.poor or fewer)
     enough = len(now.rare) >= limits.lost_modes * len(now.modes) > 0
     return now.describe(now.rare) if now.is_steady and enough and not coming else ""
 
