@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
+from gansmith.core.errors import DataError
 from gansmith.data.base import DataOptions
 from gansmith.data.open import open_data
 
@@ -185,3 +186,15 @@ def test_channels_of_hyperstacks_are_bands(tmp_path, kind, dtype, order):
         assert np.abs(found - wanted).max() < 0.01
         taken = "C (4 channels) taken as bands of one image"
         assert any(taken in note and "T (times)" in note for note in data.summary.notes), (frames, step)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("frames", ["first", "all"])
+def test_images_without_pages_are_refused_and_not_left_out_unsaid(tmp_path, dtype, frames):
+    tifffile = pytest.importorskip("tifffile")
+    (tmp_path / "a").mkdir()
+    for number in range(3):
+        stack = np.zeros((5, 16, 16), dtype) + number
+        tifffile.imwrite(tmp_path / "a" / f"{number}.tif", stack, truncate=True, photometric="minisblack")
+    with pytest.raises(DataError, match="no page describes"):
+        open_data(tmp_path / "a", DataOptions(frames=frames))

@@ -45,6 +45,8 @@ PNM_HEADER = re.compile(rb"P[2356Ff]%b(\d+)%b(\d+)%b([-+.\deE]+)\s" % (3 * (_PNM
 PNM_BANDS = {b"P2": 1, b"P3": 3, b"P5": 1, b"P6": 3, b"PF": 3, b"Pf": 1}
 # Descriptions of TIFF stacks that may have channels: of ImageJ, OME and tifffile.
 OF_CHANNELS = re.compile(r'\AImageJ=[^\0]*\nchannels=(?!1\b)|\bSizeC="(?!1")|\A\{[^}]*"axes": "[A-Z]*C[A-Z]*YX')
+# Of stacks whose only page stands for all images; the second is that of tifffile.
+WITHOUT_PAGES = re.compile(r'\AImageJ=[^\0]*\nimages=(?!1\b)(\d+)|\A\{"shape": \[(.*?)\].*"truncated": true')
 OME_SIZES = re.compile(r"<(?:\w+:)?Pixels\b[^>]*>")
 OME_NAMES = re.compile(r'<(?:\w+:)?Channel\b[^>]*\bName="([^"]*)"')
 MOST_OF_PAGE = 64  # planes that OME may count for each page of the file
@@ -94,16 +96,29 @@ def axes_notes(found: Iterable[str]) -> list[str]:
 
 
 def hyperstack(data: bytes, opened: Image.Image | None) -> Hyperstack | None:
-    """Return the stack of a TIFF whose channels are pages; None for other files. ImageError without tifffile."""
+    """Return the stack of a TIFF whose channels are pages; None for other files.
+
+    ImageError without tifffile, and for images that no page describes.
+    """
     if not data.startswith(TIFF_STARTS):
         return None
     tags: Any = getattr(opened, "tag_v2", {})
     text = str(tags.get(DESCRIPTION, "")) if opened is not None else str(_tiff_page(data).description)
-    if not OF_CHANNELS.search(text) or (opened is not None and getattr(opened, "n_frames", 1) == 1):
+    hidden = WITHOUT_PAGES.search(text)
+    if not (hidden or OF_CHANNELS.search(text)):
         return None
-    tifffile = _tifffile()
+    num_pages = len(_tiff(data).pages) if opened is None else getattr(opened, "n_frames", 1)
+    if hidden and num_pages == 1:
+        count = hidden[1] or f"shape {hidden[2]}"
+        raise ImageError(
+            "image.hidden_frames",
+            f"holds images ({count}) that no page describes, as tifffile's truncate=True writes: write it again with a"
+            " page for each, tifffile.imwrite(path, tifffile.imread(path))",
+        )
+    if num_pages == 1 or not OF_CHANNELS.search(text):
+        return None
+    file = _tiff(data)
     try:
-        file = tifffile.TiffFile(io.BytesIO(data))
         for pixels in OME_SIZES.findall(text):  # tifffile would take memory for all that it counts
             if math.prod(map(int, re.findall(r'\bSize[CZT]="(\d+)"', pixels))) > MOST_OF_PAGE * len(file.pages):
                 return None
@@ -327,13 +342,21 @@ def _tifffile() -> Any:
     return tifffile
 
 
+def _tiff(data: bytes) -> Any:
+    """Return a TIFF as tifffile opens it; ImageError for a damaged one."""
+    tifffile = _tifffile()
+    try:
+        return tifffile.TiffFile(io.BytesIO(data))
+    except Exception as problem:  # damaged files
+        raise ImageError("image.damaged", f"damaged TIFF ({problem})") from problem
+
+
 def _page_numbers(data: bytes) -> Sequence[int]:
     """Return what ``frame_numbers`` does, of a file that Pillow does not open; ImageError for a damaged TIFF."""
     if not data.startswith(TIFF_STARTS):
         return [0]
-    tifffile = _tifffile()
+    pages = _tiff(data).pages
     try:
-        pages = tifffile.TiffFile(io.BytesIO(data)).pages
         if len(pages) > MOST_MIXED:
             return range(len(pages))
         kinds = [int(page.subfiletype) for page in pages]
@@ -345,9 +368,8 @@ def _page_numbers(data: bytes) -> Sequence[int]:
 
 
 def _tiff_page(data: bytes, number: int = 0) -> Any:
-    tifffile = _tifffile()
+    pages = _tiff(data).pages
     try:
-        pages = tifffile.TiffFile(io.BytesIO(data)).pages
         if not number and is_copy_or_mask(int(pages[0].subfiletype)):  # a thumbnail before the image
             number = _page_numbers(data)[0]
         return pages[number]
