@@ -363,3 +363,11 @@ def test_an_image_beside_its_mask_is_no_set_with_labels(tmp_path):
     np.save(tmp_path / "image.npy", GRAY[0])
     np.save(tmp_path / "label.npy", GRAY[1] // 100)
     assert open_data(tmp_path, DataOptions(size="16")).spec.count == 2
+
+
+def test_the_only_array_with_two_axes_is_the_image_of_a_file(tmp_path):
+    images = np.random.default_rng(0).random((4, 16, 16), np.float32)
+    for number, image in enumerate(images):
+        np.savez(tmp_path / f"{number}.npz", spec=image, rate=np.array(16000), times=np.arange(16))
+    data = open_data(tmp_path)
+    assert np.abs(data.spec.values.in_units(data.read(range(4)))[..., 0] - images).max() < 1e-4

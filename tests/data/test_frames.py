@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
+from gansmith.core.errors import DataError
 from gansmith.data.base import DataOptions
 from gansmith.data.open import open_data
 
@@ -152,3 +153,48 @@ def test_smaller_copies_and_masks_in_a_tiff_are_no_frames(tmp_path, order, kind)
 def test_other_frames_are_refused(frames):
     with pytest.raises(ValidationError, match="every:10"):
         DataOptions(frames=frames)
+
+
+HYPERSTACK = np.arange(2 * 3 * 4 * 8 * 10, dtype=np.uint16).reshape(2, 3, 4, 8, 10)  # T, Z, C
+
+
+@pytest.mark.parametrize("kind", ["imagej", "ome", "shaped"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("order", ["TZCYX", "CZTYX"])
+def test_channels_of_hyperstacks_are_bands(tmp_path, kind, dtype, order):
+    if kind == "imagej" and order != "TZCYX":
+        pytest.skip("ImageJ has one order")
+    tifffile = pytest.importorskip("tifffile")
+    (tmp_path / "a").mkdir()
+    stacks = (np.stack([HYPERSTACK, HYPERSTACK + 960]) % 250).astype(dtype)
+    for number, stack in enumerate(stacks):
+        written = stack if order == "TZCYX" else stack.transpose(2, 1, 0, 3, 4)
+        form = {} if kind == "shaped" else {kind: True}
+        tifffile.imwrite(
+            tmp_path / "a" / f"{number}.tif", written, metadata={"axes": order}, photometric="minisblack", **form
+        )
+    images = stacks.transpose(0, *((1, 2) if order == "TZCYX" else (2, 1)), 4, 5, 3)  # file, T and Z, Y, X, C
+    for frames, step, wanted in (
+        ("first", None, images[:, 0, 0]),
+        ("all", 1, images.reshape(-1, 8, 10, 4)),
+        ("every:4", 4, images.reshape(2, 6, 8, 10, 4)[:, ::4].reshape(-1, 8, 10, 4)),
+    ):
+        data = open_data(tmp_path / "a", DataOptions(frames=frames, size=(8, 10), depth="float", range="0:255"))
+        assert data.spec.values.bands == ("band 1", "band 2", "band 3", "band 4")
+        found = data.spec.values.in_units(data.read(range(len(data)))).astype(np.float64)
+        assert found.shape == wanted.shape
+        assert np.abs(found - wanted).max() < 0.01
+        taken = "C (4 channels) taken as bands of one image"
+        assert any(taken in note and "T (times)" in note for note in data.summary.notes), (frames, step)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("frames", ["first", "all"])
+def test_images_without_pages_are_refused_and_not_left_out_unsaid(tmp_path, dtype, frames):
+    tifffile = pytest.importorskip("tifffile")
+    (tmp_path / "a").mkdir()
+    for number in range(3):
+        stack = np.zeros((5, 16, 16), dtype) + number
+        tifffile.imwrite(tmp_path / "a" / f"{number}.tif", stack, truncate=True, photometric="minisblack")
+    with pytest.raises(DataError, match="no page describes"):
+        open_data(tmp_path / "a", DataOptions(frames=frames))

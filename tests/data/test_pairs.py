@@ -351,3 +351,22 @@ def test_notes_on_each_side_are_kept(tmp_path):
     assert data.spec.count == 4
     notes = [note.partition("; ")[0] for note in data.summary.not_used() + list(data.summary.notes)]
     assert {f"{side}: splits: trained on train/, not on test/ with 2 images" for side in "AB"} <= {*notes}
+
+
+@pytest.mark.parametrize(("frames", "step"), [("first", None), ("all", 1), ("every:3", 3)])
+@pytest.mark.parametrize("forms", [("tif", "tif"), ("npy", "npy"), ("tif", "npy")])
+def test_frames_of_both_sides_are_pairs(tmp_path, frames, step, forms):
+    if frames == "first" and "npy" in forms:
+        pytest.skip("every image of an array is one anyway")
+    stacks = np.random.default_rng(0).integers(0, 256, (2, 3, 12, 16, 16), np.uint8)  # side, file, frame
+    for side, form in enumerate(forms):
+        folder = tmp_path / f"{side}"
+        folder.mkdir()
+        for number, stack in enumerate(stacks[side]):
+            file = folder / f"{number}.{form}"
+            first, *rest = map(Image.fromarray, stack)
+            np.save(file, stack) if form == "npy" else first.save(file, save_all=True, append_images=rest)
+    data = open_data(f"pairs:{tmp_path}/0::{tmp_path}/1", DataOptions(pairs=True, frames=frames))
+    wanted = stacks[:, :, :1] if step is None else stacks[:, :, ::step]
+    both = np.concatenate([side.reshape(-1, 16, 16) for side in wanted][:2], axis=2)
+    assert (data.read(range(len(data)))[..., 0] == both).all()

@@ -14,6 +14,7 @@ from gansmith.cli.evaluate import _lines
 from gansmith.core.errors import GansmithError
 from gansmith.evaluation import images
 from gansmith.evaluation.evaluate import EvaluationOptions, chosen_metrics
+from gansmith.evaluation.images import without_options
 from gansmith.evaluation.result import Evaluation
 from gansmith.inference.load import is_model
 from toy_extractor import registered_toy
@@ -286,3 +287,18 @@ def test_inception_numbers_are_those_of_torch_fidelity(tmp_path):
     ours = evaluation(*sets, EvaluationOptions(features="inception", weights=weights, metrics=("frechet",)))
     fid = theirs["frechet_inception_distance"]
     assert ours.numbers["fid120"].value == pytest.approx(fid, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("advice", "kept"),
+    [
+        ("keep the images of one type, or convert them; if they have one unit, say so: range=LOW:HIGH",
+         "keep the images of one type, or convert them"),
+        ("keep the images with the same bands, or take the first 3 of each: channels=3",
+         "keep the images with the same bands"),
+        ("to use all images without labels: labels=none; to go on with these few: allow_left_out=true",
+         "change the folder until 'gansmith data check' accepts it"),
+    ],
+)  # fmt: skip
+def test_options_of_training_are_no_advice_for_judged_images(advice, kept):
+    assert without_options(f"mixed\n  {advice}") == f"mixed\n  {kept}"

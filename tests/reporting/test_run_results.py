@@ -69,3 +69,15 @@ def test_curves_where_mplbackend_names_a_backend_that_is_not_installed(tmp_path,
     environ = {**os.environ, "MPLBACKEND": backend}
     subprocess.run([sys.executable, "-c", code], check=True, env=environ)
     assert (tmp_path / "curves.png").stat().st_size > 0
+
+
+def test_curves_without_a_home_folder_print_nothing(tmp_path):
+    code = (
+        "from pathlib import Path; from gansmith.reporting.curves import draw_curves\n"
+        f"draw_curves([{{'kimg': 1.0, 'loss_generator': 2.0}}], Path({str(tmp_path / 'curves.png')!r}))"
+    )
+    kept = {name: text for name, text in os.environ.items() if name not in ("XDG_CONFIG_HOME", "MPLCONFIGDIR")}
+    environ = {**kept, "HOME": "/dev/null", "GANSMITH_CACHE": str(tmp_path / "cache")}
+    told = subprocess.run([sys.executable, "-c", code], check=True, env=environ, capture_output=True, text=True)
+    assert told.stderr == ""
+    assert (tmp_path / "cache" / "matplotlib").is_dir()

@@ -1,6 +1,7 @@
 """Errors of users, with stable codes, and helpers for their messages."""
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -9,6 +10,9 @@ AREAS = frozenset({
     "checkpoint", "cli", "data", "disk", "export", "hub", "image", "import", "machine", "metric", "model", "output",
     "plugin", "recipe", "run", "system", "training", "web",
 })  # fmt: skip
+
+
+NUMBER = re.compile(r"\d[\d,.]*")
 
 
 class GansmithError(ValueError):
@@ -89,12 +93,19 @@ def some_of(names: Sequence[str], most: int, between: str = ", ") -> str:
 
 
 def by_reason(problems: Iterable[tuple[str, str]], most: int = 3) -> list[str]:
-    """Return "a.png, b.png and 4 more (cut off)" for each reason of some pairs (name, reason), the commonest first."""
-    names: dict[str, list[str]] = {}
+    """Return "a.png, b.png and 4 more (cut off)" for each reason of some pairs (name, reason), the commonest first.
+
+    Reasons that differ in their numbers alone are one, of which that of the first name is shown.
+    """
+    groups: dict[str, list[tuple[str, str]]] = {}
     for name, reason in problems:
-        names.setdefault(reason, []).append(name)
-    ordered = sorted(names.items(), key=lambda each: -len(each[1]))
-    return [f"{some_of(those, most)} ({reason})" for reason, those in ordered]
+        groups.setdefault(NUMBER.sub("0", reason), []).append((name, reason))
+    lines = []
+    for group in sorted(groups.values(), key=lambda each: -len(each)):
+        names, reasons = zip(*group, strict=True)
+        first = f"such as: {reasons[0]}" if len({*reasons}) > 1 else reasons[0]
+        lines.append(f"{some_of(names, most)} ({first})")
+    return lines
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:

@@ -21,7 +21,7 @@ def user_folder(own: str, xdg: str, below_home: str) -> Path:
         if os.environ.get(own):
             return Path(os.environ[own]).expanduser()
         folder = Path(os.environ.get(xdg) or Path.home() / below_home).expanduser() / "gansmith"
-        if _is_writable(folder):
+        if is_writable(folder):
             return folder
         reason = f"'{folder}' cannot be written to"
     except RuntimeError:  # no HOME, and a user id without a name
@@ -34,7 +34,7 @@ def user_folder(own: str, xdg: str, below_home: str) -> Path:
     return folder
 
 
-def _is_writable(folder: Path) -> bool:
+def is_writable(folder: Path) -> bool:
     """Say whether files can be written to a folder, which may have to be made."""
     # Not Path.exists, which raises an error below a folder that is closed to this user, as /root is to others.
     there = next(each for each in (folder, *folder.absolute().parents) if os.path.exists(each))

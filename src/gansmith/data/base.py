@@ -15,7 +15,7 @@ from pydantic import Field, field_validator
 from gansmith.core.errors import by_reason, counted, some_of
 from gansmith.core.file_names import escaped, path_of
 from gansmith.core.registry import FrozenModel, NotNegative, Positive, Share
-from gansmith.imaging.images import PIXEL_LIMIT, POINT, Fit
+from gansmith.imaging.images import PIXEL_LIMIT, POINT, Fit, Pages
 from gansmith.imaging.values import MOST_BANDS, STORED, PixelValues, picture_of
 
 MOST_BAD = 0.05  # share of images that cannot be read; more of them stop a run
@@ -25,10 +25,10 @@ EACH_CHANNEL = "channels"  # the option range: one is found for each channel
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame of a stack or animation: the encoded file, and the number of the frame from 0."""
+    """One frame of a stack or animation: the encoded file, and its page from 0, or those of its channels."""
 
     file: bytes
-    number: int
+    pages: Pages
 
 
 Payload = bytes | np.ndarray | Frame  # an encoded file, values (H, W, C) of any number type, or a frame of a file

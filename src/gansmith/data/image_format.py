@@ -13,6 +13,7 @@ from gansmith.core.errors import DataError, counted
 from gansmith.data.base import DataOptions
 from gansmith.data.image_info import ImageInfo
 from gansmith.data.value_format import ValueFormat, infer_values, pictures_of
+from gansmith.imaging.deep_files import axes_notes
 from gansmith.imaging.images import LARGEST_SIDE, LONGEST_PROPORTION, MODES, POINT, STARTS, Fit, stages
 
 SMALLEST_SIDE = 8  # px
@@ -75,6 +76,7 @@ def infer_format(infos: Sequence[ImageInfo], options: DataOptions) -> ImageForma
     border = "transparent" if channels == 4 and is_picture else "white" if values is None else "black"
     notes += _fit_notes(usable, (height, width), fit, cut, border, is_chosen=options.fit == "auto")
     notes += _sheet_note(usable)
+    notes += axes_notes(info.axes for info in usable)
     if stacks := [info.frames for info in usable if info.frames > 1]:
         unused = counted(sum(stacks) - len(stacks), "frame")
         files = f"of {counted(len(stacks), 'file')} with several frames only the first is taken"

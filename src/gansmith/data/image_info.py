@@ -11,15 +11,15 @@ from gansmith.core.errors import counted
 from gansmith.data.base import Frame, Payload
 from gansmith.data.signatures import Signature, signature_of
 from gansmith.imaging.colour_profiles import other_profile
-from gansmith.imaging.deep_files import band_names, checked, has_alpha, open_any, page_numbers, read_values
+from gansmith.imaging.deep_files import band_names, checked, frames_of, has_alpha, open_any, read_values
 from gansmith.imaging.images import (
     MODES,
     PIXEL_LIMIT,
     ImageError,
+    Pages,
     decode_image,
     is_gray,
     is_transparent,
-    num_frames,
     to_pil,
     upright_shape,
 )
@@ -42,6 +42,7 @@ class ImageInfo:
     block: int | None = None  # of pixel art: how often each pixel is repeated; 0: none; None: not decoded
     signature: Signature | None = None  # None: not asked for
     frames: int = 1  # in the file; one of them is used
+    axes: str = ""  # a note on those of a stack with channels
     recoloured: bool = False  # has a colour profile, and is converted from it to sRGB
     problem: str = ""  # why the image cannot be used
     name: str = ""  # set by ``survey``
@@ -61,7 +62,7 @@ def digest(payload: Payload) -> bytes:
         kind = "" if payload.dtype == np.uint8 else str(payload.dtype)
         payload = f"{kind}{payload.shape}".encode() + payload.tobytes()
     if isinstance(payload, Frame):
-        payload = payload.file + f"#{payload.number}".encode()
+        payload = payload.file + f"#{payload.pages}".encode()
     return hashlib.sha256(payload).digest()
 
 
@@ -80,7 +81,7 @@ def as_image(payload: Payload, limit: int = PIXEL_LIMIT) -> Image.Image:
             )
         return to_pil(payload)
     file, frame = file_and_frame(payload)
-    return decode_image(file, limit, shrink=True, frame=frame)
+    return decode_image(file, limit, shrink=True, frame=frame if isinstance(frame, int) else frame[0])
 
 
 def is_deep_array(array: np.ndarray) -> bool:
@@ -95,11 +96,11 @@ def as_values(payload: Payload, limit: int = PIXEL_LIMIT) -> np.ndarray:
     """
     if isinstance(payload, np.ndarray):
         return checked(payload)
-    file, frame = file_and_frame(payload)
-    opened, deep = open_any(file, limit)
+    file, pages = file_and_frame(payload)
+    opened, deep = open_any(file, limit, pages)
     if deep:
-        return read_values(file, opened, limit, frame)
-    array = np.asarray(decode_image(file, limit, shrink=True, frame=frame))
+        return read_values(file, opened, limit, pages)
+    array = np.asarray(as_image(payload, limit))
     return array[..., None] if array.ndim == 2 else array
 
 
@@ -148,12 +149,12 @@ def read_info(
 
 def _of_header(sha256: bytes, payload: bytes | Frame, limit: int) -> tuple[ImageInfo, bool]:
     """Return the facts in the header of a file, or of a frame of it, and whether it is deep."""
-    file, number = file_and_frame(payload)
-    header, deep = open_any(file, limit)
+    file, pages = file_and_frame(payload)
+    header, deep = open_any(file, limit, pages)
+    frames, axes = ([pages], "") if isinstance(payload, Frame) else frames_of(file, header)
     if header is None:
-        return ImageInfo(sha256, frames=1 if isinstance(payload, Frame) else len(page_numbers(file))), True
-    frames = 1 if isinstance(payload, Frame) else num_frames(header)
-    if number:
+        return ImageInfo(sha256, frames=len(frames), axes=axes), True
+    if number := pages if isinstance(pages, int) else pages[0]:
         try:
             header.seek(number)
         except (EOFError, OSError, SyntaxError, ValueError) as problem:
@@ -161,13 +162,13 @@ def _of_header(sha256: bytes, payload: bytes | Frame, limit: int) -> tuple[Image
     height, width = upright_shape(header)
     recoloured = not deep and other_profile(header) is not None
     reducible = deep and header.format == "PNG"
-    info = ImageInfo(sha256, height, width, header.mode, frames=frames, recoloured=recoloured, reducible=reducible)
-    return info, deep
+    info = ImageInfo(sha256, height, width, header.mode, frames=len(frames), axes=axes, recoloured=recoloured)
+    return replace(info, reducible=reducible), deep
 
 
-def file_and_frame(payload: bytes | Frame) -> tuple[bytes, int]:
-    """Return the bytes of a file, and the number of a frame in it from 0."""
-    return (payload.file, payload.number) if isinstance(payload, Frame) else (payload, 0)
+def file_and_frame(payload: bytes | Frame) -> tuple[bytes, Pages]:
+    """Return the bytes of a file, and the page of a frame in it from 0, or those of its channels."""
+    return (payload.file, payload.pages) if isinstance(payload, Frame) else (payload, 0)
 
 
 def halves_of(size: tuple[int, int], pairs: bool) -> list[tuple[int, int, int, int]]:

@@ -1,5 +1,6 @@
 """Evaluate images of any tool: one set of images against another, without a model."""
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ from gansmith.parts.metrics.base import Evidence, Metric
 NO_IMAGES = ("data.not_found", "data.empty", "data.unknown_format")  # codes of a path that holds no images
 FOR_MODELS = ("num", "sets", "on_training", "raw", "truncation", "seed", "truth")  # options that images do not have
 LEAST_CUT = 0.01  # share of an image above which it is said
+CLAUSE = re.compile(r"(; |, or |^)(?:(?!; |, or ).)+")  # one way out of several in an advice
+KEY_VALUE = re.compile(r"\b[a-z_]+=\S|--labels|--pairs")  # an option of training
 FITTING = ", others cut around the centre and resized by Lanczos"
 
 
@@ -115,13 +118,26 @@ def open_image_sets(
 
 @contextmanager
 def _naming(role: str, source: str) -> Iterator[None]:
-    """Let errors in one of the sets say which of them it is."""
+    """Let errors in one of the sets say which of them it is, and advise nothing that only training takes."""
     try:
         yield
     except DataError as problem:
-        text = str(problem).removeprefix(f"'{source}': ")
+        text = without_options(str(problem)).removeprefix(f"'{source}': ")
         named = "" if source in text.partition("\n")[0] else f" '{source}'"
         raise DataError(problem.code, f"{role} images{named}: {text}") from problem
+
+
+def without_options(text: str) -> str:
+    """Return the message of an error without advice to pass KEY=VALUE, which images that are judged do not have."""
+    first, *advice = text.split("\n")
+    lines = [re.sub("^(; |, or )", "", CLAUSE.sub(_unless_option, line.strip())) for line in advice]
+    if advice and not any(lines):
+        lines = ["change the folder until 'gansmith data check' accepts it"]
+    return "\n  ".join([first, *filter(None, lines)])
+
+
+def _unless_option(clause: re.Match[str]) -> str:
+    return "" if KEY_VALUE.search(clause[0]) else clause[0]
 
 
 def _is_points(native: NativeFormat) -> bool:

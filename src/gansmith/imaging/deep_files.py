@@ -1,25 +1,32 @@
 """Read images of more than 8 bits, floats or many bands as values in their own units."""
 
 import gzip
+import html
 import io
 import math
 import re
 import struct
 import zlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from gansmith.core.errors import counted
 from gansmith.imaging.images import (
     MOST_MIXED,
     PIXEL_LIMIT,
     TIFF_STARTS,
     ImageError,
+    Pages,
+    frame_numbers,
     is_copy_or_mask,
     lacks_memory,
     open_image,
+    whole_pages,
 )
 from gansmith.imaging.values import MOST_BANDS
 
@@ -31,14 +38,38 @@ MOST_VALUES = 2**27  # of a file: as many as a volume of 512 x 512 x 512; in uni
 MOST_UNPACKED = 2 * 10**9  # bytes of a .nii.gz
 DEFLATED_DICOM = b"1.2.840.10008.1.2.1.99"  # its whole content is packed, and pydicom unpacks it without a limit
 # Tags of TIFF.
-BITS, PHOTOMETRIC, BANDS, EXTRA, SAMPLE_FORMAT, GDAL_METADATA = 258, 262, 277, 338, 339, 42112
+BITS, PHOTOMETRIC, DESCRIPTION, BANDS, EXTRA, SAMPLE_FORMAT, GDAL_METADATA = 258, 262, 270, 277, 338, 339, 42112
 WHITE_IS_ZERO, RGB_PHOTOMETRIC = 0, 2
 _PNM_GAP = rb"(?:\s|#[^\n]*\n)++"  # without going back: many spaces would take exponential time
 PNM_HEADER = re.compile(rb"P[2356Ff]%b(\d+)%b(\d+)%b([-+.\deE]+)\s" % (3 * (_PNM_GAP,)))
 PNM_BANDS = {b"P2": 1, b"P3": 3, b"P5": 1, b"P6": 3, b"PF": 3, b"Pf": 1}
+# Descriptions of TIFF stacks that may have channels: of ImageJ, OME and tifffile.
+OF_CHANNELS = re.compile(r'\AImageJ=[^\0]*\nchannels=(?!1\b)|\bSizeC="(?!1")|\A\{[^}]*"axes": "[A-Z]*C[A-Z]*YX')
+# Of stacks whose only page stands for all images; the second is that of tifffile.
+WITHOUT_PAGES = re.compile(r'\AImageJ=[^\0]*\nimages=(?!1\b)(\d+)|\A\{"shape": \[(.*?)\].*"truncated": true')
+OME_SIZES = re.compile(r"<(?:\w+:)?Pixels\b[^>]*>")
+OME_NAMES = re.compile(r'<(?:\w+:)?Channel\b[^>]*\bName="([^"]*)"')
+MOST_OF_PAGE = 64  # planes that OME may count for each page of the file
+AXES = {"T": "T (times)", "Z": "Z (slices)"}
 
 
-def open_any(data: bytes, limit: int = PIXEL_LIMIT) -> tuple[Image.Image | None, bool]:
+@dataclass(frozen=True)
+class Hyperstack:
+    """A TIFF stack of ImageJ, OME or tifffile whose channels are pages of their own."""
+
+    axes: str  # such as "TZCYX"
+    frames: tuple[tuple[int, ...], ...]  # the pages of the channels of each frame
+    names: tuple[str, ...]  # of the channels, () without
+
+    @property
+    def note(self) -> str:
+        """Return what is taken as what."""
+        channels, others = len(self.frames[0]), [AXES.get(axis, axis) for axis in self.axes if axis not in "CYXS"]
+        frames = f", {' and '.join(others)} as frames" if others else ""
+        return f"axes {self.axes}: C ({channels} channels) taken as bands of one image{frames}"
+
+
+def open_any(data: bytes, limit: int = PIXEL_LIMIT, pages: Pages = 0) -> tuple[Image.Image | None, bool]:
     """Return Pillow's image of a file, None if it opens no such TIFF, and whether the file is deep; ImageError."""
     try:
         opened = open_image(data, limit, shrink=True)
@@ -46,7 +77,63 @@ def open_any(data: bytes, limit: int = PIXEL_LIMIT) -> tuple[Image.Image | None,
         if problem.code == "image.too_large" or not (data.startswith(TIFF_STARTS) or data[:2] == b"PF"):
             raise
         return None, True
-    return opened, is_deep(data, opened)
+    return opened, isinstance(pages, tuple) or is_deep(data, opened)
+
+
+def frames_of(data: bytes, opened: Image.Image | None) -> tuple[Sequence[Pages], str]:
+    """Return the pages of each frame of a file, and a note on its axes; ``opened`` is Pillow's image, None without.
+
+    ImageError for a damaged TIFF.
+    """
+    if found := hyperstack(data, opened):
+        return found.frames, found.note
+    return _page_numbers(data) if opened is None else frame_numbers(opened), ""
+
+
+def axes_notes(found: Iterable[str]) -> list[str]:
+    """Return the notes on the axes of stacks, "" for other files, with the number of files of each."""
+    return [f"{counted(count, 'stack')} with {text}" for text, count in Counter(filter(None, found)).most_common()]
+
+
+def hyperstack(data: bytes, opened: Image.Image | None) -> Hyperstack | None:
+    """Return the stack of a TIFF whose channels are pages; None for other files.
+
+    ImageError without tifffile, and for images that no page describes.
+    """
+    if not data.startswith(TIFF_STARTS):
+        return None
+    tags: Any = getattr(opened, "tag_v2", {})
+    text = str(tags.get(DESCRIPTION, "")) if opened is not None else str(_tiff_page(data).description)
+    hidden = WITHOUT_PAGES.search(text)
+    if not (hidden or OF_CHANNELS.search(text)):
+        return None
+    num_pages = len(_tiff(data).pages) if opened is None else getattr(opened, "n_frames", 1)
+    if hidden and num_pages == 1:
+        count = hidden[1] or f"shape {hidden[2]}"
+        raise ImageError(
+            "image.hidden_frames",
+            f"holds images ({count}) that no page describes, as tifffile's truncate=True writes: write it again with a"
+            " page for each, tifffile.imwrite(path, tifffile.imread(path))",
+        )
+    if num_pages == 1 or not OF_CHANNELS.search(text):
+        return None
+    file = _tiff(data)
+    try:
+        for pixels in OME_SIZES.findall(text):  # tifffile would take memory for all that it counts
+            if math.prod(map(int, re.findall(r'\bSize[CZT]="(\d+)"', pixels))) > MOST_OF_PAGE * len(file.pages):
+                return None
+        series = file.series[0]
+        axes, numbers = str(series.axes), [page.index for page in series.pages]
+        planes = axes[: axes.index("YX")]
+        order = np.array(numbers).reshape(series.shape[: len(planes)])
+        rows = np.moveaxis(order, planes.index("C"), -1)
+    except Exception:  # a damaged or incomplete description: the pages are frames
+        return None
+    if rows.shape[-1] < 2:
+        return None
+    names = tuple(html.unescape(name).strip() for name in OME_NAMES.findall(text))
+    frames = tuple(tuple(row) for row in rows.reshape(-1, rows.shape[-1]).tolist())
+    return Hyperstack(axes, frames, names if len(names) == rows.shape[-1] else ())
 
 
 def is_deep(data: bytes, opened: Image.Image | None) -> bool:
@@ -62,7 +149,9 @@ def is_deep(data: bytes, opened: Image.Image | None) -> bool:
         bands, bits, forms = tags.get(BANDS, 1), tags.get(BITS, (1,)), tags.get(SAMPLE_FORMAT, (1,))
         is_alpha = bool(tags.get(EXTRA)) and all(kind in (1, 2) for kind in np.atleast_1d(tags[EXTRA]))
         colours = {0: 1, 1: 1, 2: 3, 3: 1}.get(tags.get(PHOTOMETRIC, 1), bands)
-        return max(np.atleast_1d(bits)) > 8 or max(np.atleast_1d(forms)) > 1 or (bands > colours and not is_alpha)
+        if max(np.atleast_1d(bits)) > 8 or max(np.atleast_1d(forms)) > 1 or (bands > colours and not is_alpha):
+            return True
+        return hyperstack(data, opened) is not None
     if (header := _pnm_header(data)) is not None:
         return header[3] > 255
     return opened is not None and opened.mode.startswith(("I", "F"))
@@ -76,22 +165,19 @@ def has_alpha(payload: Any) -> bool:
     return bool(page.extrasamples) and page.extrasamples[0] in (1, 2) and page.photometric == RGB_PHOTOMETRIC
 
 
-def read_values(data: bytes, opened: Image.Image | None, limit: int = PIXEL_LIMIT, frame: int = 0) -> np.ndarray:
+def read_values(data: bytes, opened: Image.Image | None, limit: int = PIXEL_LIMIT, pages: Pages = 0) -> np.ndarray:
     """Return the values of a deep file, or of a frame of it, as (H, W, C) in their own type; ImageError."""
     try:
+        if pages == 0 and (found := hyperstack(data, opened)):
+            pages = found.frames[0]
         if data.startswith(PNG_START):
             values = _read_png(data)
         elif (header := _pnm_header(data)) is not None:
             values = _read_pnm(data, *header, limit)
-        elif opened is not None and opened.mode.startswith(("I", "F")):
-            values = _read_gray(opened, frame)
+        elif isinstance(pages, int) and opened is not None and opened.mode.startswith(("I", "F")):
+            values = _read_gray(opened, pages)
         else:
-            page = _tiff_page(data, frame)
-            height, width = int(page.imagelength), int(page.imagewidth)
-            if height * width > limit:
-                raise _too_large(width, height, limit)
-            _refuse_many(math.prod(page.shape))
-            values = _read_tiff(page)
+            values = _read_tiff(data, pages, limit)
     except ImageError:
         raise
     except MemoryError:
@@ -132,11 +218,13 @@ def _refuse_many(values: int) -> None:
 
 
 def band_names(data: bytes) -> tuple[str, ...]:
-    """Return the names that GDAL wrote for the bands of a TIFF file, () without."""
+    """Return the names that GDAL wrote for the bands of a TIFF file, or OME for channels; () without."""
     if not data.startswith(TIFF_STARTS):
         return ()
     try:
         with Image.open(io.BytesIO(data)) as opened:
+            if found := hyperstack(data, opened):
+                return found.names
             text = str(opened.tag_v2.get(GDAL_METADATA, ""))  # type: ignore[attr-defined]
     except Exception:  # Pillow does not open TIFF files of many bands
         try:
@@ -144,8 +232,8 @@ def band_names(data: bytes) -> tuple[str, ...]:
         except ImageError:
             return ()
         text = "" if tag is None else str(tag.value)
-    found = re.findall(r'<Item name="DESCRIPTION" sample="(\d+)"[^>]*>([^<]*)</Item>', text)
-    return tuple(name for _, name in sorted((int(band), name.strip()) for band, name in found))
+    named = re.findall(r'<Item name="DESCRIPTION" sample="(\d+)"[^>]*>([^<]*)</Item>', text)
+    return tuple(html.unescape(name.strip()) for _, name in sorted((int(band), name) for band, name in named))
 
 
 def _read_gray(opened: Image.Image, frame: int) -> np.ndarray:
@@ -254,16 +342,21 @@ def _tifffile() -> Any:
     return tifffile
 
 
-def page_numbers(data: bytes) -> Sequence[int]:
-    """Return the numbers of the images in a file that Pillow does not open; ImageError for a damaged TIFF.
-
-    Pages that are smaller copies of others, or masks, are none, unless there are more than ``MOST_MIXED`` pages.
-    """
-    if not data.startswith(TIFF_STARTS):
-        return [0]
+def _tiff(data: bytes) -> Any:
+    """Return a TIFF as tifffile opens it; ImageError for a damaged one."""
     tifffile = _tifffile()
     try:
-        pages = tifffile.TiffFile(io.BytesIO(data)).pages
+        return tifffile.TiffFile(io.BytesIO(data))
+    except Exception as problem:  # damaged files
+        raise ImageError("image.damaged", f"damaged TIFF ({problem})") from problem
+
+
+def _page_numbers(data: bytes) -> Sequence[int]:
+    """Return what ``frame_numbers`` does, of a file that Pillow does not open; ImageError for a damaged TIFF."""
+    if not data.startswith(TIFF_STARTS):
+        return [0]
+    pages = _tiff(data).pages
+    try:
         if len(pages) > MOST_MIXED:
             return range(len(pages))
         kinds = [int(page.subfiletype) for page in pages]
@@ -271,21 +364,30 @@ def page_numbers(data: bytes) -> Sequence[int]:
         raise ImageError("image.damaged", f"damaged TIFF ({problem})") from problem
     if not kinds:
         raise ImageError("image.damaged", "damaged TIFF (it has no pages)")
-    return [number for number, kind in enumerate(kinds) if not is_copy_or_mask(kind)] or range(len(kinds))
+    return whole_pages(kinds)
 
 
 def _tiff_page(data: bytes, number: int = 0) -> Any:
-    tifffile = _tifffile()
+    pages = _tiff(data).pages
     try:
-        pages = tifffile.TiffFile(io.BytesIO(data)).pages
         if not number and is_copy_or_mask(int(pages[0].subfiletype)):  # a thumbnail before the image
-            number = page_numbers(data)[0]
+            number = _page_numbers(data)[0]
         return pages[number]
     except Exception as problem:  # damaged files
         raise ImageError("image.damaged", f"damaged TIFF ({problem})") from problem
 
 
-def _read_tiff(page: Any) -> np.ndarray:
+def _read_tiff(data: bytes, pages: Pages, limit: int) -> np.ndarray:
+    """Return the values of a page of a TIFF, or of several as bands; ImageError for more pixels than ``limit``."""
+    found = [_tiff_page(data, number) for number in (pages if isinstance(pages, tuple) else (pages,))]
+    height, width = int(found[0].imagelength), int(found[0].imagewidth)
+    if height * width > limit:
+        raise _too_large(width, height, limit)
+    _refuse_many(sum(math.prod(page.shape) for page in found))
+    return np.concatenate([_page_values(page) for page in found], axis=2)
+
+
+def _page_values(page: Any) -> np.ndarray:
     values = np.asarray(page.asarray())
     if values.ndim not in (2, 3) or not values.size:
         raise ImageError("image.array_shape", f"a TIFF of shape {values.shape}; allowed: (H, W) or (H, W, bands)")
@@ -406,6 +508,7 @@ def _names_tag(bands: tuple[str, ...]) -> list[tuple[int, str, int, str, bool]]:
     if not bands:
         return []
     items = "".join(
-        f'<Item name="DESCRIPTION" sample="{at}" role="description">{name}</Item>' for at, name in enumerate(bands)
+        f'<Item name="DESCRIPTION" sample="{at}" role="description">{html.escape(name)}</Item>'
+        for at, name in enumerate(bands)
     )
     return [(GDAL_METADATA, "s", 0, f"<GDALMetadata>{items}</GDALMetadata>", True)]

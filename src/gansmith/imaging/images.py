@@ -54,6 +54,7 @@ POINT = (1, 2, 1)  # height, width and channels of an "image" that is a point in
 
 
 Fit = Literal["crop", "pad", "stretch", "pixels"]
+Pages = int | tuple[int, ...]  # of one frame of a file: its page from 0, or those of its channels
 
 
 class ImageError(DataError):
@@ -247,7 +248,7 @@ def open_image(data: bytes, limit: int = PIXEL_LIMIT, *, shrink: bool = False) -
         _refuse_large(*shape, limit)
     try:
         image = _opened(data)
-        if image.format == "TIFF" and _is_copy_or_mask(image):  # a thumbnail before the image
+        if image.format == "TIFF" and is_copy_or_mask(_page_kind(image)):  # a thumbnail before the image
             image.seek(frame_numbers(image)[0])
     except Image.DecompressionBombError as problem:
         raise ImageError("image.too_large", f"over the limit of {PIXEL_LIMIT // 10**6} Mpx") from problem
@@ -326,21 +327,21 @@ def frame_numbers(image: Image.Image) -> Sequence[int]:
         count = max(1, getattr(image, "n_frames", 1))
         if image.format != "TIFF" or count == 1 or count > MOST_MIXED:
             return range(count)  # a file may say billions
-        found = []
+        kinds = []
         for number in range(count):
             image.seek(number)
-            found += [] if _is_copy_or_mask(image) else [number]
+            kinds.append(_page_kind(image))
         image.seek(now)
-        return found or range(count)
+        return whole_pages(kinds)
     except MemoryError:
         raise
     except Exception:  # decoders raise many error types on damaged files
         return [now]
 
 
-def num_frames(image: Image.Image) -> int:
-    """Return the number of frames of an opened stack or animation; 1 for other files, and if they cannot be counted."""
-    return len(frame_numbers(image))
+def whole_pages(kinds: Sequence[int]) -> Sequence[int]:
+    """Return the numbers of the pages of a TIFF, by NewSubfileType, that are no copies or masks; all without any."""
+    return [number for number, kind in enumerate(kinds) if not is_copy_or_mask(kind)] or range(len(kinds))
 
 
 def is_copy_or_mask(kind: int) -> bool:
@@ -348,11 +349,11 @@ def is_copy_or_mask(kind: int) -> bool:
     return bool(kind & (REDUCED | MASK))
 
 
-def _is_copy_or_mask(image: Image.Image) -> bool:
-    """Say whether the present page of an opened TIFF is a smaller copy of another page, or a mask."""
+def _page_kind(image: Image.Image) -> int:
+    """Return the NewSubfileType of the present page of an opened TIFF."""
     tags: Any = getattr(image, "tag_v2", {})
     kind = tags.get(NEW_SUBFILE_TYPE, 0)
-    return isinstance(kind, int) and is_copy_or_mask(kind)
+    return kind if isinstance(kind, int) else 0
 
 
 def decode_image(

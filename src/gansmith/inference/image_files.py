@@ -20,7 +20,7 @@ from gansmith.data.image_info import as_image, as_values
 from gansmith.data.sources.array_files import images_in
 from gansmith.data.sources.walk import ARRAY_ENDINGS, image_files, is_array_file
 from gansmith.data.value_format import ValueFormat
-from gansmith.imaging.deep_files import checked
+from gansmith.imaging.deep_files import checked, frames_of, open_any
 from gansmith.imaging.images import (
     MODES,
     QUALITY,
@@ -29,9 +29,7 @@ from gansmith.imaging.images import (
     ImageError,
     decode_image,
     image_endings,
-    num_frames,
     on_white,
-    open_image,
     quiet_readers,
     to_pil,
 )
@@ -399,7 +397,8 @@ def _more_frames(file: Path) -> int:
         if not start.startswith(STACK_STARTS) and start[4:8] != b"ftyp" and b"acTL" not in start:
             return 0  # the file is not read twice
         with quiet_readers():
-            return num_frames(open_image(read_bytes(file))) - 1
+            content = read_bytes(file)
+            return len(frames_of(content, open_any(content)[0])[0]) - 1
     except (OSError, ImageError):
         return 0
 

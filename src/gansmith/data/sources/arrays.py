@@ -396,8 +396,8 @@ def _member_of(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
 def _keys(keys: Sequence[str], path: Path, shape_of: Callable[[str], tuple[int, ...]]) -> tuple[str, str | None]:
     """Return the names of the arrays of images and of labels; DataError if it is not clear which holds the images.
 
-    Where no name says it, the only array with three axes or more has the images. Of arrays without names (arr_0, arr_1)
-    the one beside the images has the labels, if it has a row for each image.
+    Where no name says it, the only array with three axes or more has the images, else the only one with two. Of arrays
+    without names (arr_0, arr_1) the one beside the images has the labels, if it has a row for each image.
     """
 
     def num_axes(key: str) -> int:
@@ -422,7 +422,7 @@ def _keys(keys: Sequence[str], path: Path, shape_of: Callable[[str], tuple[int, 
             return named[images], named[pairs[0]] if pairs else labels
     others = [key for key in keys if key != labels and key.lower() not in (*LABEL_KEYS, CLASS_KEY)]
     if len(others) > 1:
-        others = [key for key in others if num_axes(key) > 2]
+        others = [key for key in others if num_axes(key) > 2] or [key for key in others if num_axes(key) == 2]
     if len(others) == 1:
         return others[0], labels
     raise DataError(

@@ -6,8 +6,8 @@ from functools import partial
 
 from gansmith.core.errors import DataError, counted
 from gansmith.data.base import DataOptions, Frame, Item, Listing, Payload, Source
-from gansmith.imaging.deep_files import open_any, page_numbers
-from gansmith.imaging.images import ImageError, frame_numbers
+from gansmith.imaging.deep_files import axes_notes, frames_of, open_any
+from gansmith.imaging.images import ImageError, Pages
 
 FIRST, ALL, EVERY = "first", "all", "every:"
 MOST_FRAMES = 10_000_000  # of a whole source
@@ -40,9 +40,10 @@ class FramesOf:
             left = len(listing.items) - len(every)
             more = (f"frames={self._options.frames}: {left:,} of {len(listing.items):,} images not used",)
             return replace(listing, items=every, notes=(*listing.notes, *(more if left else ())))
-        numbers: list[Sequence[int]] = [[0]] * len(listing.items)  # of the frames of each file
+        found: list[tuple[Sequence[Pages], str]] = [([0], "")] * len(listing.items)  # of the frames of each file
         for position, read in self._source.stream(listing.items):
-            numbers[position] = self._numbers(read)
+            found[position] = self._frames(read)
+        numbers = [pages for pages, _ in found]
         counts = [len(each) for each in numbers]
         if sum(-(-count // step) for count in counts) > MOST_FRAMES:
             raise DataError(
@@ -61,18 +62,20 @@ class FramesOf:
         unused = sum(counts) - (len(counts) - many) - taken
         of = f"{counted(taken, 'frame')} of {counted(many, 'file')} with several frames"
         note = f"frames={self._options.frames}: {of}"
-        notes = listing.notes if not many else (*listing.notes, note + (f", {unused:,} not used" if unused else ""))
-        return replace(listing, items=tuple(items), notes=notes)
+        counted_frames = [note + (f", {unused:,} not used" if unused else "")] if many else []
+        # A file of one frame is read as a whole, and its axes are told of with it.
+        texts = [text for pages, text in found if len(pages) > 1]
+        return replace(listing, items=tuple(items), notes=(*listing.notes, *axes_notes(texts), *counted_frames))
 
-    def _numbers(self, read: Callable[[], Payload]) -> Sequence[int]:
+    def _frames(self, read: Callable[[], Payload]) -> tuple[Sequence[Pages], str]:
         try:
             payload = read()
             if not isinstance(payload, bytes):
-                return [0]
+                return [0], ""
             opened, _ = open_any(payload, self._options.max_pixels)
-            return page_numbers(payload) if opened is None else frame_numbers(opened)
+            return frames_of(payload, opened)
         except ImageError:
-            return [0]
+            return [0], ""
 
     def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
         """Yield functions that read frames; each file is read once for all its frames."""
@@ -99,6 +102,6 @@ class _ReadOnce:
         return self._payload
 
 
-def _frame(read: Callable[[], Payload], number: int | None) -> Payload:
+def _frame(read: Callable[[], Payload], pages: Pages | None) -> Payload:
     payload = read()
-    return payload if number is None or not isinstance(payload, bytes) else Frame(payload, number)
+    return payload if pages is None or not isinstance(payload, bytes) else Frame(payload, pages)

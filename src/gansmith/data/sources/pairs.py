@@ -17,7 +17,7 @@ from gansmith.core.file_names import escaped, path_of
 from gansmith.data.base import DataOptions, Item, Listing, Payload, Source
 from gansmith.data.image_info import as_image, as_values, file_and_frame, is_deep_array
 from gansmith.data.sources.folders_archives import FolderSource
-from gansmith.data.sources.options import NO_LABELS
+from gansmith.data.sources.options import NO_LABELS, with_options
 from gansmith.imaging.deep_files import open_any
 from gansmith.imaging.images import (
     PIXEL_LIMIT,
@@ -43,6 +43,7 @@ class FolderPairs:
     """
 
     items_per_job = 8
+    takes_frames = True  # each side reads its own stacks
 
     def __init__(self, sources: Path, targets: Path) -> None:
         """Raise DataError for a path that is not a folder, and for one folder as both sides."""
@@ -59,7 +60,7 @@ class FolderPairs:
                 "data.same_folder",
                 f"sources and targets are the same folder, '{escaped(paths[0])}'\n  pass two folders: SOURCES TARGETS",
             )
-        self._sides: list[FolderSource] = [FolderSource(path) for path in paths]
+        self._sides: list[Source] = [FolderSource(path) for path in paths]
         self._target_first = False
         self._limit = PIXEL_LIMIT
         self._allow_left_out = False
@@ -80,7 +81,7 @@ class FolderPairs:
         """Return these pairs as read under some options; the folders' own labels are of no use."""
         other = copy.copy(self)
         plain = options.model_copy(update={"labels": NO_LABELS})
-        other._sides = [side.under(plain) for side in self._sides]
+        other._sides = [with_options(side, plain) for side in self._sides]
         other._target_first = options.direction == "target-source"
         other._limit = options.max_pixels
         other._allow_left_out = options.allow_left_out
@@ -161,15 +162,19 @@ class FolderPairs:
 
     def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
         """Yield functions that read and decode pairs, (H, 2 W, C): uint8 of pictures, else in a type for both sides."""
-        for position, item in enumerate(items):
-            reads = self._reads(item)
+        # A side yields its files in an order of its own, and keeps a file of many images while its functions are there.
+        first, second = (
+            dict(side.stream([item.locator[number] for item in items])) for number, side in enumerate(self._sides)
+        )
+        for position in range(len(items)):
+            reads = first.pop(position), second.pop(position)
             yield position, partial(_read_pair, *reads, limit=self._limit, target_first=self._target_first)
 
     def _reads(self, item: Item) -> list[Callable[[], Payload]]:
         """Return the functions that read the two images of a pair."""
         return [next(side.stream([each]))[1] for side, each in zip(self._sides, item.locator, strict=True)]
 
-    def _by_name(self, side: FolderSource, listing: Listing, names: Sequence[str]) -> dict[str, Item]:
+    def _by_name(self, side: Source, listing: Listing, names: Sequence[str]) -> dict[str, Item]:
         """Return the items of a folder by the names that join them; DataError for two with the same name."""
         found: dict[str, Item] = {}
         for item, name in zip(listing.items, names, strict=True):
