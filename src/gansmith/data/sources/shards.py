@@ -47,7 +47,8 @@ def shards_in(folder: Path) -> list[StoredFile]:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 if rubbish_noun(printable(os.fsencode(entry.name)), is_folder=entry.is_dir()):
                     continue
-                if entry.is_file() and is_shard(entry.name):
+                is_link = entry.is_symlink() and not entry.is_dir()  # if it leads nowhere, its shard is missing
+                if (entry.is_file() or is_link) and is_shard(entry.name):
                     found.append(StoredFile(entry.path))
                 elif entry.is_dir() and not inside:
                     inside.append(Path(entry.path))
