@@ -20,6 +20,7 @@ from gansmith.data import cache_folder as store
 from gansmith.data.base import DataOptions
 from gansmith.data.check import check_data
 from gansmith.data.open import open_data
+from gansmith.data.sources import folders_archives
 from gansmith.data.threads import in_threads
 from small_images import PIXELS, assert_right, entries, write_photos
 
@@ -213,7 +214,7 @@ def test_a_failing_thread_stops_the_others():
         list(in_threads(work, iter(range(10**9)), 1, 2))
 
 
-@pytest.mark.parametrize("form", ["folder", "zip", "tar", "npz"])
+@pytest.mark.parametrize("form", ["folder", "zip", "tar", "gztar", "npz"])
 def test_memory_that_runs_out_is_not_told_as_damage(tmp_path, cache_folder, monkeypatch, refused, form):
     def fail(*_: object, **__: object) -> None:
         raise MemoryError
@@ -228,8 +229,12 @@ def test_memory_that_runs_out_is_not_told_as_damage(tmp_path, cache_folder, monk
         monkeypatch.setattr("gansmith.data.sources.folders_archives.read_file", fail)
     else:
         source = Path(shutil.make_archive(str(tmp_path / "a"), form, photos))
-        target = zipfile.ZipFile if form == "zip" else tarfile.TarFile
-        monkeypatch.setattr(target, "open" if form == "zip" else "extractfile", fail)
+        places = {
+            "zip": (zipfile.ZipFile, "open"),
+            "tar": (folders_archives, "given"),
+            "gztar": (tarfile.TarFile, "extractfile"),
+        }
+        monkeypatch.setattr(*places[form], fail)
     with refused("machine.no_memory"):
         open_data(source, DataOptions())
     with refused("machine.no_memory"):

@@ -83,6 +83,21 @@ def test_columns_that_give_no_labels_are_said(tmp_path, columns, said):
     assert any(note.startswith(said) for note in data.summary.notes) or not said
 
 
+def test_labels_of_other_kinds_are_read_as_texts(tmp_path):
+    for number, labels in enumerate([[0, 1], ["1", "b"]]):
+        write(tmp_path / f"x-{number}.parquet", {"image": FILES[2 * number : 2 * number + 2], "label": labels})
+    data = open_data(tmp_path)
+    assert (data.spec.classes, data.labels.tolist()) == (("0", "1", "b"), [0, 1, 1, 2])
+    assert any("all are texts here" in note for note in data.summary.notes)
+
+
+def test_files_whose_numbers_mean_other_classes_are_refused(folder, refused):
+    images = [{"bytes": file, "path": None} for file in FILES[:3]]
+    write(folder / "x-2.parquet", {"image": images, "label": [0, 1, 2]}, ("a", "c", "b"))
+    with refused("data.class_names_differ"):
+        open_data(folder)
+
+
 def test_rows_are_streamed(folder):
     data = open_data(folder, DataOptions(stream="1M"))
     assert (data.read([7, 0, 11])[..., 0] == PIXELS[[7, 0, 11]]).all()

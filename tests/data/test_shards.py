@@ -91,6 +91,12 @@ def test_missing_shards_and_odd_ranges_are_refused(shards, refused):
         find_source(folder)
 
 
+def test_a_link_to_nowhere_is_a_missing_shard(shards, refused):
+    (shards / "x-003.tar").symlink_to(shards.with_name("lost.tar"))
+    with refused("data.not_found"):
+        find_source(shards)
+
+
 def test_a_folder_with_images_beside_archives_is_a_folder(shards):
     for number in range(5):
         Image.fromarray(PIXELS[number]).save(shards / f"{number}.png")
@@ -125,7 +131,7 @@ def test_shards_of_object_storage_are_streamed(stored, refused):
         data.read([0])
     files.pipe_file("/bucket/x-000.tar", files.cat_file("/bucket/x-000.tar")[:1000])
     with refused("data.damaged_archive"):
-        data.read([0])
+        data.read([2])
     files.rm_file("/bucket/x-001.tar")
     with refused("data.not_found"):
         data.read([4])

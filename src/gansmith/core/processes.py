@@ -230,7 +230,8 @@ def averaging_gradients(parameters: Sequence[nn.Parameter], dtype: torch.dtype |
     sent = list[tuple[list[nn.Parameter], Tensor, Any]]()
 
     def send(bucket: list[nn.Parameter]) -> None:
-        flat = torch.cat([_gradient_of(parameter).reshape(-1) for parameter in bucket])
+        parts = [_in_memory_order(parameter).reshape(-1) for parameter in bucket]
+        flat = parts[0] if len(parts) == 1 else torch.cat(parts)  # one alone is averaged where it is
         flat = flat if dtype is None else flat.to(dtype)
         with talking():
             sent.append((bucket, flat, dist.all_reduce(flat, async_op=True)))
@@ -251,15 +252,22 @@ def averaging_gradients(parameters: Sequence[nn.Parameter], dtype: torch.dtype |
     for bucket, flat, task in sent:
         with talking():
             task.wait()
-        means = flat.to(_gradient_of(bucket[0]).dtype).div_(dist.get_world_size())
-        for parameter, mean in zip(bucket, means.split([each.numel() for each in bucket]), strict=True):
-            _gradient_of(parameter).copy_(mean.view_as(parameter))
+        sums = flat.to(_gradient_of(bucket[0]).dtype)
+        for parameter, total in zip(bucket, sums.split([each.numel() for each in bucket]), strict=True):
+            gradient = _in_memory_order(parameter)
+            torch.div(total.view_as(gradient), dist.get_world_size(), out=gradient)
 
 
 def _gradient_of(parameter: nn.Parameter) -> Tensor:
     if parameter.grad is None:
         parameter.grad = torch.zeros_like(parameter)
     return parameter.grad
+
+
+def _in_memory_order(parameter: nn.Parameter) -> Tensor:
+    """Return the gradient with its axes in the order of the parameter's memory: channels_last is copied slowly else."""
+    order = sorted(range(parameter.ndim), key=parameter.stride, reverse=True)
+    return _gradient_of(parameter).permute(order)
 
 
 def _buckets(parameters: Sequence[nn.Parameter]) -> list[list[nn.Parameter]]:

@@ -331,7 +331,7 @@ def _streamed(entry: Entry, source: Source, stamp: str, options: DataOptions, ro
     folder.mkdir(exist_ok=True)
     bad = frozenset(each["file"] for each in entry.quarantine())
     key = hashlib.sha256(f"{source.location} {stamp}".encode()).hexdigest()[:16]
-    items = StreamedItems(source, bad, entry.array(LABELS), entry.folder / f"places-{key}.npy")
+    items = StreamedItems(source, bad, entry.array(LABELS), entry.folder / f"offsets-{key}.npy")
     stored = IMAGE_FORMAT.validate_python(entry.meta["format"])
     return StreamedPixels(
         folder, source, options, stored, entry.dtype, entry.array(DIGESTS), entry.meta["shards"], room, items

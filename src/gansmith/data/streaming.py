@@ -153,7 +153,8 @@ class StreamedPixels:
     """The images of a set as an array (N, H, W, C) whose rows are decoded on demand; DataError for changed files.
 
     ``expect`` names the pieces that are needed now and next: they are decoded ahead and stay on disk. Rows of other
-    pieces are decoded for the caller alone.
+    pieces are decoded for the caller alone, and so are those of the first pieces named, while they are not on disk:
+    a run begins before them if its source finds single images quickly.
     """
 
     folder: Path  # of the pieces
@@ -168,6 +169,7 @@ class StreamedPixels:
     _maps: dict[int, np.ndarray] = field(default_factory=dict)
     _checked: set[int] = field(default_factory=set)
     _expected: list[int] = field(default_factory=list)
+    _is_start: bool = False  # ``expect`` was called once, and no piece has failed since
     _ahead: threading.Thread | None = None
 
     def __post_init__(self) -> None:
@@ -197,6 +199,7 @@ class StreamedPixels:
 
     def expect(self, pieces: Sequence[int]) -> None:
         """Decode pieces ahead, in this order, in a thread; earlier ones that are not named may be removed."""
+        self._is_start = not self._expected
         self._expected, wanted = list(pieces), set(pieces)
         self._maps = {piece: mapped for piece, mapped in self._maps.items() if piece in wanted}
         for piece in pieces:
@@ -228,7 +231,7 @@ class StreamedPixels:
         if (known := self._maps.get(piece)) is not None:
             return known
         if not self._path(piece).is_file():
-            if piece not in self._expected:
+            if piece not in self._expected or (self._is_start and self._can_pick(piece)):
                 return None
             with self._alone(piece):
                 self._build(piece)
@@ -239,6 +242,11 @@ class StreamedPixels:
             self._maps.clear()
         self._maps[piece] = found
         return found
+
+    def _can_pick(self, piece: int) -> bool:
+        """Say whether single images of a piece are read without those before them."""
+        can_pick: Callable[[Item], bool] | None = getattr(self.source, "can_pick", None)
+        return can_pick is not None and can_pick(self.items.of(self.firsts[[piece]])[0])
 
     def _opened(self, piece: int) -> np.ndarray | None:
         """Return the pixels of a piece on disk, None if it is not whole; its sums are checked the first time."""
@@ -270,21 +278,27 @@ class StreamedPixels:
         """Decode the expected pieces; one that another process has begun is left to it."""
         # Whoever reads a piece meets its problem, and raises it. RuntimeError: the interpreter is about to end.
         with contextlib.suppress(GansmithError, OSError, RuntimeError):
-            is_done = False
-            while not is_done:
-                expected, is_done = self._expected, True
-                for piece in expected:
-                    if expected is not self._expected:
-                        break
-                    try:
-                        if not self._path(piece).is_file():
-                            with self._alone(piece, wait_sec=0):
-                                self._build(piece)
-                    except Timeout:
-                        is_done = False
-                is_done = is_done and expected is self._expected
-                if not is_done:
-                    time.sleep(AGAIN_SEC)
+            self._decode_expected()
+            return
+        self._is_start = False
+
+    def _decode_expected(self) -> None:
+        """Decode the expected pieces, in turns with other processes."""
+        is_done = False
+        while not is_done:
+            expected, is_done = self._expected, True
+            for piece in expected:
+                if expected is not self._expected:
+                    break
+                try:
+                    if not self._path(piece).is_file():
+                        with self._alone(piece, wait_sec=0):
+                            self._build(piece)
+                except Timeout:
+                    is_done = False
+            is_done = is_done and expected is self._expected
+            if not is_done:
+                time.sleep(AGAIN_SEC)
 
     def _build(self, piece: int) -> None:
         """Decode a piece to disk, where it is whole or not at all, and remove those that were used longest ago."""

@@ -25,7 +25,13 @@ def num_workers(pixels: float) -> int:
 def in_threads(
     work: Callable[[JobT], ResultT], jobs: Iterable[JobT], jobs_per_task: int, workers: int
 ) -> Iterator[ResultT]:
-    """Yield the result of each job, in order; jobs are taken only a few tasks ahead of the results."""
+    """Yield the result of each job, in order; jobs are taken only a few tasks ahead of the results.
+
+    With one worker the caller's thread works: to hand small images to another one costs as much as to decode them.
+    """
+    if workers == 1:
+        yield from map(work, jobs)
+        return
     remaining = iter(jobs)
     waiting: deque[Future[list[ResultT]]] = deque()
     with ThreadPoolExecutor(workers) as pool:

@@ -42,6 +42,7 @@ MAX_TAR_HEADER_BYTES, MAX_TAR_HEADERS = 2**20, 256  # of names and other facts b
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 TAR_HEADERS = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, *tarfile.GNU_TYPES[:2])
 TAR_ENDS = ("EOFHeaderError", "EmptyHeaderError")
+PACKED = -1  # size in the locator of a member of a compressed .tar, which is found by its number alone
 PACKED_TARS = (".tar", ".tar.gz", ".tar.bz2", ".tar.xz")
 # The first bytes of archives, and their endings.
 ARCHIVE_STARTS = (
@@ -137,6 +138,10 @@ class FileSource:
     def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
         """Yield functions that read the files: bytes, or uint8 (H, W, C) of arrays."""
         return self._arrays.stream(items) if self._arrays else self._stream_files(items)
+
+    def can_pick(self, item: Item) -> bool:
+        """Say whether an item is read without those before it."""
+        return self._arrays is None
 
     def _stream_files(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
         """Yield functions that read the files, here those of a disk."""
@@ -588,12 +593,15 @@ def _at_another_tar(file: Any) -> bool:
 
 
 class TarSource(_Archive):
-    """A .tar of a folder of images, plain or compressed, read from front to back."""
+    """A .tar of a folder of images; one that is compressed is read from front to back.
+
+    A locator is the place and size of a member's content, or its number and PACKED.
+    """
 
     has_end = True  # False: the file ends without the zeros that mark the end of a .tar; known after the members
 
-    def _walk(self) -> Iterator[tuple[int, tarfile.TarFile, tarfile.TarInfo]]:
-        """Yield (position, open archive, member) from front to back; DataError for a damaged archive."""
+    def _walk(self) -> Iterator[tuple[tuple[int, int], tarfile.TarFile, tarfile.TarInfo]]:
+        """Yield (locator, open archive, member) from front to back; DataError for a damaged archive."""
         try:
             with self._open() as file:
                 start = file.read(6)
@@ -613,7 +621,8 @@ class TarSource(_Archive):
                 while another:
                     with _Tar.open(fileobj=bounded, mode=mode, encoding="utf-8", tarinfo=_Member) as archive:
                         for member in archive:
-                            yield next(ordinals), archive, member
+                            plain = (member.offset_data, max(0, member.size))
+                            yield plain if unpacked is file else (next(ordinals), PACKED), archive, member
                             kept: Any = archive
                             kept.members.clear()  # tarfile keeps all, about 1 KB each
                             if len(archive.pax_headers) > MAX_TAR_HEADERS:
@@ -628,19 +637,26 @@ class TarSource(_Archive):
     def _notes(self) -> list[str]:
         return [] if self.has_end else [no_end_note(f"'{printable(self.path.name)}'")]
 
+    def can_pick(self, item: Item) -> bool:
+        """Say that it is, unless the .tar is compressed."""
+        return super().can_pick(item) and item.locator[1] != PACKED
+
     def _members(self) -> Iterator[tuple[str, int, bool, Any]]:
-        for ordinal, _, member in self._walk():
+        for locator, _, member in self._walk():
             if not member.isdir():
-                yield member.name, max(0, member.size), member.isreg() and not member.issparse(), ordinal
+                yield member.name, max(0, member.size), member.isreg() and not member.issparse(), locator
 
     def _stream_files(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
         """Yield members in the archive's order, already read."""
+        if items and items[0].locator[1] != PACKED:
+            yield from self._read_plain([item.locator for item in items])
+            return
         wanted = {item.locator: position for position, item in enumerate(items)}
-        for ordinal, archive, member in self._walk():
-            if ordinal not in wanted:
+        for locator, archive, member in self._walk():
+            if locator not in wanted:
                 continue
             if member.size > MAX_FILE_BYTES:
-                yield wanted[ordinal], _refusing(member.size)
+                yield wanted[locator], _refusing(member.size)
                 continue
             try:
                 file = archive.extractfile(member)
@@ -649,4 +665,23 @@ class TarSource(_Archive):
                 raise
             except Exception as problem:  # many types here too
                 raise self._damaged(problem) from problem
-            yield wanted[ordinal], given(data)
+            yield wanted[locator], given(data)
+
+    def _read_plain(self, places: Sequence[tuple[int, int]]) -> Iterator[tuple[int, Callable[[], Payload]]]:
+        """Yield members of a .tar that is not compressed, each from its place: no header is read again."""
+        try:
+            with self._open() as file:
+                for position in sorted(range(len(places)), key=places.__getitem__):
+                    start, size = places[position]
+                    if size > MAX_FILE_BYTES:
+                        yield position, _refusing(size)
+                        continue
+                    file.seek(start)
+                    data = file.read(size)
+                    if len(data) < size:
+                        raise EOFError("unexpected end of data")
+                    yield position, given(data)
+        except (GansmithError, MemoryError):
+            raise
+        except Exception as problem:  # fsspec's file systems raise many types
+            raise self._damaged(problem) from problem

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Any
 
-from gansmith.core.errors import DataError, counted, reason_of, why_not
+from gansmith.core.errors import DataError, counted, reason_of, some_of, why_not
 from gansmith.core.file_names import escaped, printable
 from gansmith.data.base import Item, Listing, Payload
 from gansmith.data.sources.folders_archives import given
@@ -17,6 +17,7 @@ from gansmith.data.sources.stored_file import StoredFile
 PARQUET_SUFFIX = ".parquet"
 IMAGE_COLUMNS = ("image", "img", "images", "jpg", "jpeg", "png", "webp")  # the first of these; else the only one
 ROWS_AT_ONCE = 64
+MOST_NAMED = 5  # classes, in an error
 
 
 class ParquetSource:
@@ -42,7 +43,10 @@ class ParquetSource:
                 image = self._image_column(table.schema_arrow, file)
                 if column:
                     found = table.read(columns=[column]).column(0).to_pylist()
-                    names = names or _class_names(table.schema_arrow, column)
+                    own = _class_names(table.schema_arrow, column)
+                    if names and own and own != names:
+                        raise _other_names(file, names, own)
+                    names = names or own
                 else:
                     unused.update(dict.fromkeys(name for name in table.schema_arrow.names if name != image))
             stem, digits = printable(PurePosixPath(file.location).stem), len(str(len(found)))
@@ -59,6 +63,9 @@ class ParquetSource:
             elif without < len(values):
                 notes.append(f"no labels: {counted(without, 'row')} of {len(values):,} have none")
             return Listing(tuple(items), (), {}, tuple(notes))
+        if len({type(value) for value in values}) > 1:
+            values = [str(value) for value in values]
+            notes.append(f"labels: column '{column}' has texts in some files and numbers in others: all are texts here")
         if not names and (reason := no_classes([str(value) for value in values])):
             return Listing(tuple(items), (), {}, (*notes, f"no labels: column '{column}' has {reason}"))
         known = list(range(len(names))) if names else sorted(set(values))
@@ -151,6 +158,16 @@ def _class_names(schema: Any, column: str) -> list[str]:
         return [str(name) for name in features[column]["names"]]
     except (KeyError, TypeError, ValueError):
         return []
+
+
+def _other_names(file: StoredFile, names: Sequence[str], own: Sequence[str]) -> DataError:
+    """Return the error for a file whose numbers mean other classes than those of the files before it."""
+    said = (some_of([printable(name) for name in each], MOST_NAMED) for each in (own, names))
+    return DataError(
+        "data.class_names_differ",
+        f"'{escaped(file.location)}' has the classes {' and the files before it '.join(said)}"
+        "\n  pass the files of one data set",
+    )
 
 
 def _rows(

@@ -12,7 +12,14 @@ from gansmith.core.errors import DataError, GansmithError, counted, reason_of, s
 from gansmith.core.file_names import escaped, printable
 from gansmith.core.object_storage import answered, is_address, open_storage, refused
 from gansmith.data.base import DataOptions, Item, Payload
-from gansmith.data.sources.folders_archives import TAR_SUFFIXES, FileSource, TarSource, no_end_note, other_archive
+from gansmith.data.sources.folders_archives import (
+    PACKED,
+    TAR_SUFFIXES,
+    FileSource,
+    TarSource,
+    no_end_note,
+    other_archive,
+)
 from gansmith.data.sources.layouts import OTHER_SPLITS, TEXTS, TRAIN, Files
 from gansmith.data.sources.parquet import PARQUET_SUFFIX, ParquetSource
 from gansmith.data.sources.stored_file import StoredFile
@@ -40,7 +47,8 @@ def shards_in(folder: Path) -> list[StoredFile]:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 if rubbish_noun(printable(os.fsencode(entry.name)), is_folder=entry.is_dir()):
                     continue
-                if entry.is_file() and is_shard(entry.name):
+                is_link = entry.is_symlink() and not entry.is_dir()  # if it leads nowhere, its shard is missing
+                if (entry.is_file() or is_link) and is_shard(entry.name):
                     found.append(StoredFile(entry.path))
                 elif entry.is_dir() and not inside:
                     inside.append(Path(entry.path))
@@ -172,6 +180,10 @@ class StoredTar(TarSource):
             return super()._damaged(problem)
         return self._file.problem(problem, reason_of(problem))
 
+    def can_pick(self, item: Item) -> bool:
+        """Say that it is on a disk; of object storage a whole block is fetched for each item."""
+        return super().can_pick(item) and not self._file.is_remote
+
 
 class ShardSource(FileSource):
     """Archives that are read as one, in their order."""
@@ -200,7 +212,7 @@ class ShardSource(FileSource):
         left_out, notes = LeftOut(), [*self._notes, f"{len(self._shards):,} archives are read as one set"]
         for number, shard in enumerate(self._shards):
             files, _ = shard.listed_files()
-            names += [(f"{shard.name}/{name}", (number, locator)) for name, locator in files.names]
+            names += [(f"{shard.name}/{name}", (number, *locator)) for name, locator in files.names]
             left_out.counts.update(files.left_out.counts)
         if cut := [f"'{printable(shard.path.name)}'" for shard in self._shards if not shard.has_end]:
             notes.append(no_end_note(some_of(cut, MOST_NAMED)))
@@ -209,23 +221,27 @@ class ShardSource(FileSource):
 
     def open_member(self, locator: Any) -> IO[bytes]:
         """Return the content of one member as a file in memory; DataError if it cannot be read."""
-        number, inner = locator
-        return self._shards[number].open_member(inner)
+        return self._shards[locator[0]].open_member(locator[1:])
 
     def shard_of(self, item: Item) -> int:
         """Return the number of the shard that an item lies in."""
         number: int = (item.locator[0] if self._arrays else item.locator)[0]
         return number
 
+    def can_pick(self, item: Item) -> bool:
+        """Say whether an item is read without those before it."""
+        return super().can_pick(item) and self._shards[item.locator[0]].can_pick(Item("", -1, item.locator[1:]))
+
     def place_of(self, item: Item) -> str:
         """Return an item's name and shard, for messages; the shard is listed again."""
         shard = self._shards[self.shard_of(item)]
-        ordinal = (item.locator[0] if self._arrays else item.locator)[1]
+        at = tuple((item.locator[0] if self._arrays else item.locator)[1:])
         with contextlib.suppress(GansmithError, OSError):
-            for name, _, _, at in shard._members():
-                if at == ordinal:
+            for name, _, _, locator in shard._members():
+                if locator == at:
                     return f"'{printable(name)}' in '{shard.location}'"
-        return f"file {ordinal + 1:,} in '{shard.location}'"
+        where = f"file {at[0] + 1:,}" if at[1] == PACKED else f"the file at byte {at[0]:,}"
+        return f"{where} in '{shard.location}'"
 
     def _stream_files(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
         """Yield the files of one shard after the other."""
@@ -233,6 +249,6 @@ class ShardSource(FileSource):
         for place, item in enumerate(items):
             places_in.setdefault(item.locator[0], []).append(place)
         for number, places in sorted(places_in.items()):
-            wanted = [Item("", -1, items[place].locator[1]) for place in places]
+            wanted = [Item("", -1, items[place].locator[1:]) for place in places]
             for position, read in self._shards[number].stream(wanted):
                 yield places[position], read
