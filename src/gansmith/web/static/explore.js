@@ -211,21 +211,24 @@ export function Explore({ engine, query, onQuery, onOther, heading }) {
   const take = async (file) => {
     setTold("");
     const text = textOf(new Uint8Array(await file.arrayBuffer()), "gansmith");
+    let whose = "of gansmith";
     try {
       if (text !== null) {
         const found = JSON.parse(text);
-        const isOther = found.version && model.version && found.version !== model.version;
+        const isOther = found.version && !(model.versions ?? [model.version]).includes(found.version);
+        const made = found.model ? ` (model ${found.model})` : "";
+        if (isOther) whose = `of another model${made}`;
         if (isOther && onOther?.(found.version, queryOfJson(found.states?.[0] ?? found))) return;
         const state = fromJson(found.states?.[0] ?? found, model);
         if (state) {
           choose(state, "from a PNG");
-          setTold(isOther ? `${file.name} was made with other weights${found.model ? ` (model ${found.model})` : ""}, which are not here: this model draws another image of the same numbers.`
+          setTold(isOther ? `${file.name} was made with other weights${made}, which are not here: this model draws another image of the same numbers.`
             : `${file.name}: its image is shown.`);
           return;
         }
       }
     } catch (error) {
-      setTold(`${file.name} holds an image of gansmith that this model cannot draw: ${error.message}`);
+      setTold(`${file.name} holds an image ${whose}, which this model cannot draw: ${error.message}`);
       return;
     }
     if (engine.invert) {
