@@ -389,6 +389,19 @@ def test_the_page_is_accessible_and_fits(studio, open_page, size, scheme):
     assert sideways(page) == 0
 
 
+@pytest.mark.parametrize("status", [429, 504])
+def test_a_busy_server_is_told_and_asked_again(studio, open_page, status):
+    page = open_page(studio)
+    told = {"error": {"code": "web.busy", "message": "too much is waiting"}}
+    page.route("**/image.png?**", lambda route: route.fulfill(status=status, json=told))
+    page.goto(studio + WALL)
+    page.get_by_role("alert").get_by_text("Trying again").wait_for()
+    page.unroute("**/image.png?**")
+    until(page, DRAWN)
+    page.get_by_role("alert").wait_for(state="hidden")
+    page.problems.clear()  # the browser tells of each refusal
+
+
 def test_a_long_name_does_not_widen_the_page(start_studio, served, tmp_path, open_page):
     name = "a-very-long-name-" * 14  # 238 letters
     shutil.copytree(served / "plain", tmp_path / name)
