@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 import gansmith
 from browsers import DESKTOP, PHONE, sideways, until, violations
@@ -21,6 +23,8 @@ from gansmith.inference.model_record import make_record
 from gansmith.inference.onnx_model import OnnxModel
 from gansmith.recipes.layer_table import example_spec
 from gansmith.recipes.load import load_recipe, recipe_names
+from gansmith.web.models import Models
+from gansmith.web.places import Places
 from small_models import CLASSES, make_enlarger, make_model, make_translator
 from small_runs import small, train
 
@@ -128,6 +132,40 @@ def test_a_png_brings_its_state_back(conditional_page, open_page, tmp_path):
     other = open_page(conditional_page.as_uri())
     other.set_input_files("input[type=file]", file)
     until(other, "location.hash.startsWith('#seeds=3&truncation=0.7&labels=gray%3A0.5%2Clight%3A0.5&moves=z1%3A1.5')")
+
+
+@pytest.mark.slow
+def test_a_png_of_another_model_is_told_in_words(conditional_page, open_page, tmp_path):
+    """The studio and the page name the weights in the same way: of a model folder, and of an ONNX file alone."""
+    same = make_model("hidden=[8]", "conditional=true", classes=CLASSES)
+    (onnx,) = choose_format("onnx", {}).export(same, tmp_path / "same.onnx", raw=False, run=None)
+    same.save(tmp_path / "folder")
+    text = re.search(r'<script type="text/plain" id="model">(.*?)</script>', conditional_page.read_text())[1]
+    models = Models(Places([tmp_path]))
+    versions = {entry.id: entry.version for entry in models.list()}
+    assert [versions["folder"], versions[onnx.path.stem]] == json.loads(text)["versions"]
+
+    page = open_page(conditional_page.as_uri())
+    until(page, DRAWN)
+    state, words = {"seeds": ["5"], "labels": {"light": 1.0}}, page.locator(".notice")
+    for version, more, told in [
+        (versions["same"], {}, "image.png: its image is shown."),
+        (
+            "0" * 16,
+            {},
+            "image.png was made with other weights (model moons), which are not here: this model draws another",
+        ),
+        (
+            "0" * 16,
+            {"labels": {"cat": 1.0}},
+            "image.png holds an image of another model (model moons), which this model",
+        ),
+    ]:
+        entry = PngInfo()
+        entry.add_text("gansmith", json.dumps({"model": "moons", "version": version, "states": [{**state, **more}]}))
+        Image.new("L", (8, 8)).save(tmp_path / "image.png", pnginfo=entry)
+        page.set_input_files("input[type=file]", tmp_path / "image.png")
+        words.get_by_text(told).wait_for()
 
 
 @pytest.mark.slow

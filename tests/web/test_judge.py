@@ -1,6 +1,7 @@
 """Judge over HTTP: the last evaluation with its meanings, a new one in a process of its own, what is refused."""
 
 import asyncio
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -119,6 +120,40 @@ def test_an_evaluation_that_fails_says_why(page, monkeypatch):
     page.post("/v1/judge/plain", json={})
     found = until(page, lambda found: found["problem"] is not None)
     assert found["problem"]["code"] == "metric.no_reference"
+
+
+@pytest.mark.slow
+def test_a_second_evaluation_waits_and_says_so(page, folder, monkeypatch):
+    may_end = threading.Event()
+
+    async def child(words, timeout_sec):
+        while not may_end.is_set():
+            await asyncio.sleep(0.01)
+        return {}
+
+    monkeypatch.setattr(judge, "run_child", child)
+    shutil.copytree(folder / "plain", folder / "second")
+    page.post("/v1/judge/plain", json={})
+    until(page, lambda found: not found["waits"])
+    while page.post("/v1/judge/second", json={}).status_code == 404:  # the list is a second old
+        time.sleep(0.1)
+    found = page.get("/v1/judge/second").json()
+    assert (found["running_sec"], found["waits"]) == (0.0, True)
+    assert page.get("/v1/judge/plain").json()["waits"] is False
+    may_end.set()
+    until(page, lambda found: found["running_sec"] is None)
+
+
+@pytest.mark.slow
+def test_an_evaluation_that_cannot_be_started_says_so(page, monkeypatch):
+    async def child(words, timeout_sec):
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(judge, "run_child", child)
+    page.post("/v1/judge/plain", json={})
+    found = until(page, lambda found: found["problem"] is not None)
+    assert found["problem"]["message"].startswith("the evaluation could not be started")
+    assert "Cannot allocate memory" in found["problem"]["message"]
 
 
 @pytest.mark.slow

@@ -42,6 +42,22 @@ def session() -> Session:
     return Session(Settings.model_validate(TINY))
 
 
+@pytest.mark.slow
+def test_mode_collapse_is_mended_as_its_text_says() -> None:
+    preset = next(each for each in read_json(PRESETS) if each["name"] == "mode-collapse")
+    session = Session(Settings.model_validate(preset["settings"]))
+    for _ in range(400):
+        session.step()
+    assert session.survey()["found"] <= 2
+    session.change(Settings.model_validate({**preset["settings"], **preset["remedy"]["settings"]}))
+    found = []
+    for number in range(1, 501):
+        session.step()
+        found += [session.survey()["found"]] if number % 20 == 0 else []
+    assert "within 500 rounds" in preset["remedy"]["text"]
+    assert max(found) == 8
+
+
 @pytest.mark.parametrize("preset", read_json(PRESETS), ids=lambda preset: preset["name"])
 def test_settings_of_experiments_are_allowed(preset: dict[str, Any]) -> None:
     settings = Settings.model_validate(preset["settings"])

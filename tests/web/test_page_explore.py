@@ -1,6 +1,7 @@
 """The studio's page in a browser: Explore with every action, Judge, keys, themes, phone and desktop."""
 
 import json
+import shutil
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,6 +14,8 @@ from browsers import DESKTOP, PHONE, drag, sideways, until, violations
 from gansmith.core.randomness import sample_latents, truncate
 from gansmith.imaging.images import save_png
 from gansmith.inference.interpolate import slerp
+from gansmith.web.places import LONGEST_ID
+from run_files import write_run
 
 pytestmark = pytest.mark.slow
 WALL = "#/explore/cond?wall=5"
@@ -383,6 +386,38 @@ def test_the_page_is_accessible_and_fits(studio, open_page, size, scheme):
     page.goto(f"{studio}#/judge/plain")
     page.get_by_role("button", name="Evaluate").wait_for()
     assert violations(page) == []
+    assert sideways(page) == 0
+
+
+@pytest.mark.parametrize("status", [429, 504])
+def test_a_busy_server_is_told_and_asked_again(studio, open_page, status):
+    page = open_page(studio)
+    told = {"error": {"code": "web.busy", "message": "too much is waiting"}}
+    page.route("**/image.png?**", lambda route: route.fulfill(status=status, json=told))
+    page.goto(studio + WALL)
+    page.get_by_role("alert").get_by_text("Trying again").wait_for()
+    page.unroute("**/image.png?**")
+    until(page, DRAWN)
+    page.get_by_role("alert").wait_for(state="hidden")
+    page.problems.clear()  # the browser tells of each refusal
+
+
+def test_a_long_name_does_not_widen_the_page(start_studio, served, tmp_path, open_page):
+    name = "a-very-long-name-" * 14  # 238 letters
+    shutil.copytree(served / "plain", tmp_path / name)
+    write_run(tmp_path / f"run-{name}")
+    address, model, run = start_studio(tmp_path), name[:LONGEST_ID], f"run-{name}"[:LONGEST_ID]
+    page = open_page(f"{address}#/explore/{model}", PHONE)
+    until(page, DRAWN)
+    assert sideways(page) == 0
+    page.goto(f"{address}#/judge/{model}")
+    page.get_by_role("button", name="Evaluate").wait_for()
+    assert sideways(page) == 0
+    page.goto(f"{address}#/watch")
+    page.get_by_text(run).first.wait_for()
+    assert sideways(page) == 0
+    page.goto(f"{address}#/watch/{run}")
+    page.get_by_role("heading", name="About").wait_for()
     assert sideways(page) == 0
 
 

@@ -20,6 +20,7 @@ from gansmith.runs.folder import RunFolder
 from gansmith.web import runs
 from gansmith.web.app import create_app
 from gansmith.web.run_control import RunControl, can_see_locks, lock_holder
+from gansmith.web.run_log import RECENT
 from gansmith.web.runs import Reader
 from gansmith.web.state import State
 from run_files import add_rows, write_run
@@ -185,33 +186,51 @@ def test_rights_that_are_missing_are_told_in_plain_words(client: TestClient, mon
     assert {run["problem"] for run in found} == {"this folder cannot be read: the user of the server has no rights"}
 
 
-def following(
-    folder: Path, during: Callable[[int], None], monkeypatch: pytest.MonkeyPatch, others: int = 0
-) -> list[tuple[str, Any]]:
-    """Follow the run ``one`` for some looks at it, beside other streams; ``during`` happens after each."""
+class Stream:
+    """The events of runs as a client receives them; ``last`` is the id of the last one."""
+
+    def __init__(self, watch: runs.Watch, *names: str, last: str = "") -> None:
+        self.texts, self.last = watch.follow(names, last), last
+
+    async def next(self, most: int | None = None) -> list[tuple[str, Any]]:
+        """Return the events of one message, or its first ones; [] at the end of the stream."""
+        out = list[tuple[str, Any]]()
+        try:
+            text = await asyncio.wait_for(anext(self.texts), 5)
+        except StopAsyncIteration:
+            return out
+        for part in text.strip().split("\n\n")[:most]:
+            lines = dict(line.split(": ", 1) for line in part.split("\n"))
+            self.last = lines.get("id", self.last)
+            out.append((lines["event"], json.loads(lines["data"])))
+        return out
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streams that look and tell all the time."""
     monkeypatch.setattr(runs, "POLL_SEC", 0.001)
     monkeypatch.setattr(runs, "PAUSE_SEC", 0.001)
 
+
+def following(folder: Path, during: Callable[[int], None], others: int = 0) -> list[tuple[str, Any]]:
+    """Follow the run ``one`` for some looks at it, beside other streams; ``during`` happens after each."""
+
     async def follow() -> list[tuple[str, Any]]:
-        watch, out = runs.Watch(State.of([folder]), streams=others), list[tuple[str, Any]]()
-        stream = watch.follow("one")
+        watch, out = runs.Watch(State.of([folder]), followed=others), list[tuple[str, Any]]()
+        stream = Stream(watch, "one")
         for number in range(5):
-            try:
-                text = await asyncio.wait_for(anext(stream), 5)
-            except StopAsyncIteration:
-                break
-            for part in text.strip().split("\n\n"):
-                name, data = part.split("\n")
-                out.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
+            out += await stream.next()
             during(number)
-        await stream.aclose()
-        assert watch.streams == others
+        await stream.texts.aclose()  # type: ignore[attr-defined]
+        assert watch.followed == others
         return out
 
     return asyncio.run(follow())
 
 
-def test_new_rows_events_and_pictures_are_sent(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("quick")
+def test_new_rows_events_and_pictures_are_sent(folder: Path) -> None:
     def during(number: int) -> None:
         if number == 0:
             add_rows(folder / "one", 6, 2)
@@ -221,7 +240,7 @@ def test_new_rows_events_and_pictures_are_sent(folder: Path, monkeypatch: pytest
         else:
             shutil.copy(folder / "one/samples/000000006-ema.png", folder / f"one/samples/00000000{number + 5}-ema.png")
 
-    found = following(folder, during, monkeypatch)
+    found = following(folder, during)
     kinds = [name for name, _ in found]
     assert kinds[:3] == ["state", "rows", "events"]
     assert [row["iteration"] for row in found[1][1]["rows"]] == [6, 7]
@@ -229,6 +248,7 @@ def test_new_rows_events_and_pictures_are_sent(folder: Path, monkeypatch: pytest
     assert ("snapshots", [0, 4, 6, 7]) in [(name, data.get("previews")) for name, data in found]
 
 
+@pytest.mark.usefixtures("quick")
 def test_beside_many_pages_rows_and_verdicts_wait_and_other_events_do_not(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,17 +263,122 @@ def test_beside_many_pages_rows_and_verdicts_wait_and_other_events_do_not(
             with open(folder / "one" / "log.jsonl", "a") as file:
                 file.write(json.dumps({**event, "iteration": 7, "kimg": 0.7}) + "\n")
 
-    found = following(folder, during, monkeypatch, others=10**13)
+    found = following(folder, during, others=10**13)
     assert [name for name, _ in found] == ["state", "here", "here", "here", "rows", "events"]
     assert [row["iteration"] for row in found[4][1]["rows"]] == [6, 7]
 
 
-def test_a_run_that_is_deleted_while_it_is_watched_ends_the_stream(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found = following(folder, lambda _: shutil.rmtree(folder / "one", ignore_errors=True), monkeypatch)
+@pytest.mark.usefixtures("quick")
+def test_a_run_that_is_deleted_while_it_is_watched_ends_the_stream(folder: Path) -> None:
+    found = following(folder, lambda _: shutil.rmtree(folder / "one", ignore_errors=True))
     assert [name for name, _ in found] == ["state", "gone"]
-    assert found[1][1]["message"] == "the folder of this run is gone"
+    assert found[1][1] == {"run": "one", "message": "the folder of this run is gone"}
+
+
+@pytest.mark.usefixtures("quick")
+def test_one_stream_tells_of_several_runs_in_their_order(folder: Path) -> None:
+    async def follow() -> None:
+        watch = runs.Watch(State.of([folder]))
+        stream = Stream(watch, "two", "one", "three")
+        first = await stream.next()
+        assert [(name, data["run"]) for name, data in first] == [("state", "two"), ("state", "one"), ("gone", "three")]
+        assert first[2][1]["message"].startswith("unknown run 'three'")
+        assert watch.followed == 3
+        add_rows(folder / "one", 6, 1)
+        add_rows(folder / "two", 6, 2)
+        found = list[tuple[str, Any]]()
+        while len(found) < 2:
+            found += await stream.next()
+        rows = [(data["run"], [row["iteration"] for row in data["rows"]]) for _, data in found]
+        assert sorted(rows) == [("one", [6]), ("two", [6, 7])]
+        shutil.rmtree(folder / "two")
+        assert await stream.next() == [("gone", {"run": "two", "message": "the folder of this run is gone"})]
+        add_rows(folder / "one", 7, 1)
+        ((name, data),) = await stream.next()  # the others go on
+        assert (name, data["run"]) == ("rows", "one")
+        shutil.rmtree(folder / "one")
+        assert [name for name, _ in await stream.next()] == ["gone"]
+        assert await stream.next() == []
+        assert watch.followed == 0
+
+    asyncio.run(follow())
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_stream_goes_on_where_each_run_was(folder: Path) -> None:
+    """A client that lost its stream in the middle of a message gets the rest of it, each thing once."""
+
+    async def follow() -> None:
+        watch = runs.Watch(State.of([folder]))
+        stream = Stream(watch, "one", "two")
+        await stream.next()
+        await stream.texts.aclose()  # type: ignore[attr-defined]
+        add_rows(folder / "one", 6, 2)
+        add_rows(folder / "two", 6, 1)
+        with open(folder / "one" / "log.jsonl", "a") as file:
+            file.write('{"event": "rollback", "iteration": 7, "kimg": 0.7, "message": "not finite"}\n')
+        shutil.copy(folder / "one/samples/000000006-ema.png", folder / "one/samples/000000007-ema.png")
+
+        stream = Stream(watch, "one", "two", last=stream.last)
+        ((name, data),) = await stream.next(1)
+        assert (name, data["run"], [row["iteration"] for row in data["rows"]]) == ("rows", "one", [6, 7])
+        await stream.texts.aclose()  # type: ignore[attr-defined]
+        stream = Stream(watch, "one", "two", last=stream.last)
+        found = await stream.next()
+        assert [(name, data["run"]) for name, data in found] == [
+            ("events", "one"), ("snapshots", "one"), ("state", "one"), ("rows", "two"), ("state", "two"),
+        ]  # fmt: skip
+        assert found[1][1]["previews"] == [0, 4, 6, 7]
+        assert [row["iteration"] for row in found[3][1]["rows"]] == [6]
+        stream = Stream(watch, "one", "two", last=stream.last)
+        assert [name for name, _ in await stream.next()] == ["state", "state"]
+
+    asyncio.run(follow())
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("why", ["another server", "no id", "rows beyond those in memory", "a rollback"])
+def test_where_a_stream_cannot_go_on_the_client_is_to_ask_anew(folder: Path, why: str) -> None:
+    async def follow() -> None:
+        watch = runs.Watch(State.of([folder]))
+        stream = Stream(watch, "one", "two")
+        await stream.next()
+        last = stream.last
+        if why == "another server":
+            watch = runs.Watch(State.of([folder]))
+        elif why == "no id":
+            last = "1.2,NaN"
+        elif why == "a rollback":
+            lines = (folder / "one" / "log.jsonl").read_text().splitlines(keepends=True)
+            (folder / "one" / "log.jsonl").write_text("".join(lines[:3]))
+        else:
+            add_rows(folder / "one", 6, RECENT + 1)
+        found = [(name, data["run"]) for name, data in await Stream(watch, "one", "two", last=last).next()]
+        assert found[0] == ("reset", "one")
+        assert (("reset", "two") in found) == (why in ("another server", "no id"))
+
+    asyncio.run(follow())
+
+
+@pytest.mark.slow
+def test_streams_of_several_runs_are_refused_in_plain_words(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for query, status, told in [
+        ("", 422, "run: Field required"),
+        ("&".join(["run=one"] * 17), 422, "at most 16 items"),
+        ("run=three&run=four", 404, "unknown run 'three'"),
+        ("run=one&runs=two", 422, "unknown parameter 'runs'"),
+        ("run=one&after=" + 4001 * "1", 422, "at most 4000 characters"),
+    ]:
+        answer = client.get(f"/v1/events?{query}")
+        assert answer.status_code == status
+        assert told in answer.json()["error"]["message"]
+    monkeypatch.setattr(runs, "MOST_FOLLOWED", 1)
+    answer = client.get("/v1/events?run=one&run=two")
+    assert answer.status_code == 429
+    assert answer.headers["Retry-After"] == "1"
+    assert answer.json()["error"]["message"].startswith("pages follow 0 runs already; together at most 1")
 
 
 @pytest.fixture

@@ -96,6 +96,13 @@ def test_pixels_are_limited(client, monkeypatch):
     assert client.post("/v1/models/colorize/translate", content=png(PHOTO)).status_code == 200
 
 
+def test_a_damaged_image_is_refused_before_a_search_starts(client, monkeypatch):
+    monkeypatch.setattr(uploads, "child_lines", lambda *_: pytest.fail("a process was started"))
+    answer = client.post("/v1/models/plain/invert", content=png(PHOTO)[:900])
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "data.unreadable_image"
+
+
 def test_a_label_that_no_process_can_be_given(client):
     answer = client.post("/v1/models/plain/invert?label=%00", content=png(PHOTO))
     assert (answer.status_code, answer.json()["error"]["code"]) == (422, "web.invalid")

@@ -1,5 +1,6 @@
 """The place Watch in Chromium: one run, two side by side, the time slider, rows that come, a run that goes."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -87,13 +88,34 @@ def test_a_page_that_nobody_sees_holds_no_connection(folder, start_studio, open_
           document.dispatchEvent(new Event("visibilitychange")); };""",
     )
     alive = "streams.filter((each) => each.readyState === EventSource.OPEN).length"
-    until(page, f"{alive} === 2")
+    until(page, f"{alive} === 1")
     page.evaluate("look(true)")
     until(page, f"{alive} === 0")
     add_rows(folder / "one", 11, 4)
     page.evaluate("look(false)")
-    until(page, f"{alive} === 2")
+    until(page, f"{alive} === 1")
+    page.get_by_text("one: generator 12.9").wait_for()  # smoothed: what came meanwhile is not lost
     assert not page.get_by_text("The connection is lost").is_visible()
+
+
+def test_two_windows_with_four_runs_each_leave_room_for_a_third(folder, start_studio, open_page) -> None:
+    for name in ("three", "four"):
+        write_run(folder / name)
+    address = start_studio(folder)
+    first = open_page(f"{address}#/watch/one,two,three,four")
+    pages = [first, first.context.new_page(), first.context.new_page()]  # of one browser, which shares its connections
+    pages[1].goto(f"{address}#/watch/one,two,three,four")
+    for page in pages[:2]:
+        until(page, "document.querySelectorAll('img.sharp').length === 4 && document.querySelectorAll('.uplot').length")
+    pages[2].goto(f"{address}#/watch")
+    pages[2].get_by_label("Compare four", exact=True).wait_for()
+    for name in ("one", "four"):
+        with open(folder / name / "log.jsonl", "a") as file:
+            event = {"event": "rollback", "iteration": 8, "kimg": 0.8, "message": f"{name} was not finite"}
+            file.write(json.dumps(event) + "\n")
+    for page in pages[:2]:
+        page.get_by_role("listitem").filter(has_text="one was not finite").wait_for()
+        page.get_by_role("listitem").filter(has_text="four was not finite").wait_for()
 
 
 def test_every_tool_of_a_run(folder, start_studio, open_page) -> None:

@@ -10,10 +10,13 @@ from pydantic import Field
 from gansmith.core.atomic_files import commit_file
 from gansmith.core.errors import GansmithError, ModelError
 from gansmith.core.one_file import MOST_BYTES, one_file, packed, static_files
+from gansmith.core.plain_files import read_json
 from gansmith.exporting.base import Exported, FileFormat, formats
 from gansmith.exporting.hub_folder import card_of
 from gansmith.exporting.onnx import Onnx
 from gansmith.inference.model import Model
+from gansmith.inference.model_record import MODEL_JSON
+from gansmith.inference.onnx_file import VERSION_DIGITS, digest_of, weights_key
 from gansmith.methods.capabilities import upscales
 from gansmith.runs.folder import RunFolder
 
@@ -43,10 +46,14 @@ class Html(FileFormat):
         with tempfile.TemporaryDirectory() as temporary:
             onnx = Onnx(weights=self.weights).write(model, name, Path(temporary) / "model.onnx", raw=raw, run=run)
             content = onnx.path.read_bytes()
+            keys = [digest_of(content)]  # of what `gansmith studio` draws from: an ONNX file, or a model folder
+            if not raw:
+                folder = model.save(Path(temporary) / "model")
+                keys.insert(0, weights_key(read_json(folder / MODEL_JSON)))
         static = static_files()
         code = static.joinpath("vendor", "ort.js").read_bytes() + static.joinpath("onnx_worker.js").read_bytes()
         data: dict[str, bytes | str] = {
-            "model": json.dumps(_facts(model, name, onnx, card_of(model, run), raw=raw)),
+            "model": json.dumps(_facts(model, name, onnx, card_of(model, run), keys, raw=raw)),
             "wasm": static.joinpath("vendor", "ort.wasm.gz").read_bytes(),
             "weights": packed(content),
             "worker": packed(code),
@@ -65,7 +72,7 @@ class Html(FileFormat):
         return Exported(target, name, facts, f"{len(page) / 1e6:.1f} MB, {onnx.words}")
 
 
-def _facts(model: Model, name: str, onnx: Exported, card: str, *, raw: bool) -> dict[str, Any]:
+def _facts(model: Model, name: str, onnx: Exported, card: str, keys: list[str], *, raw: bool) -> dict[str, Any]:
     """Return what the page has to know of a model."""
     record, data = model.record, model.record.data
     facts: dict[str, Any] = {
@@ -73,6 +80,7 @@ def _facts(model: Model, name: str, onnx: Exported, card: str, *, raw: bool) -> 
         "method": "upscaler" if upscales(model.method) else "translator",
         "size": [data.height, data.width], "channels": data.channels, "classes": None, "kimg": record.kimg,
         "generator": name, "raw": raw, "card": card, "multiple": onnx.facts["multiple"], "scale": onnx.facts["scale"],
+        "version": keys[0][:VERSION_DIGITS], "versions": [key[:VERSION_DIGITS] for key in keys],
     }  # fmt: skip
     if record.method.kind == "latent":
         method = model.latent_method("export")

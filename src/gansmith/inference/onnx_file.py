@@ -3,11 +3,13 @@
 # An ONNX file is data from anywhere. Its bytes are walked here first, so that onnxruntime never sees a file of another
 # tool, or one that makes it read further files.
 
+import hashlib
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 ENDING = ".onnx"
 EXPORT_KEY = "gansmith_export"  # beside METADATA_KEY: the entry in a file's metadata that says how it was exported
 EXPORT_FORMAT = 1
+VERSION_DIGITS = 16  # of a key: what permalinks and PNG files tell of the weights
 MOST_BYTES = 2**31 - 1  # of an ONNX file with its weights inside
 MOST_METADATA_BYTES = 4 * 2**20
 MOST_FIELDS = 2_000_000  # in all messages of a file; a generator has thousands
@@ -68,6 +71,16 @@ class MethodFacts(_Facts):
     task: PartFacts | None = None
     latent_dim: int = Field(1, ge=1, le=4096)
     conditional: bool = False
+
+
+def weights_key(values: dict[str, Any]) -> str:
+    """Return what tells the weights of a model folder from others: a digest of the parts of its model.json."""
+    return digest_of(json.dumps([values.get("sha256"), values["method"]], sort_keys=True).encode())
+
+
+def digest_of(content: bytes) -> str:
+    """Return the SHA-256 of bytes, which is the key of an ONNX file alone."""
+    return hashlib.sha256(content).hexdigest()
 
 
 class RecordFacts(_Facts):

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,7 +11,7 @@ from fastapi import APIRouter, FastAPI, Query
 from fastapi.responses import FileResponse
 from pydantic import Field
 
-from gansmith.core.errors import GansmithError, ModelError
+from gansmith.core.errors import GansmithError, ModelError, reason_of
 from gansmith.core.metric_name import MetricName
 from gansmith.core.plain_files import read_json
 from gansmith.core.registry import FrozenModel
@@ -183,9 +183,9 @@ class Wanted(FrozenModel):
 
 @dataclass
 class Work:
-    """An evaluation that is under way, or that failed."""
+    """An evaluation that waits for another one, is under way, or failed."""
 
-    started: float = field(default_factory=time.monotonic)
+    started: float | None = None
     task: asyncio.Task[None] | None = None
     problem: GansmithError | None = None
 
@@ -210,13 +210,15 @@ def router(state: State) -> APIRouter:
         entry, place = state.models.get(model), state.places.model(model)
         work = works.get(model)
         busy = work is not None and work.task is not None
+        started = None if work is None else work.started
         return {
             "model": model,
             "evaluation": _evaluation(place, None if entry.record is None else entry.record.kimg),
             "pictures": [name for name in PICTURES if _picture(place, name).is_file()],
             "holds_out": _holds_out(place),
             "can_evaluate": place.suffix.lower() != ONNX,
-            "running_sec": round(time.monotonic() - work.started, 1) if work is not None and busy else None,
+            "running_sec": (0.0 if started is None else round(time.monotonic() - started, 1)) if busy else None,
+            "waits": busy and started is None,
             "problem": None if work is None or work.problem is None else _json(work.problem),
         }
 
@@ -241,6 +243,9 @@ def router(state: State) -> APIRouter:
                         await run_child(_words(place, wanted), EVALUATION_SEC)
                 except GansmithError as problem:
                     work.problem = problem
+                except OSError as problem:  # no process could be started
+                    told = f"the evaluation could not be started: {reason_of(problem)}\n  try again later"
+                    work.problem = GansmithError("web.child_failed", told)
                 finally:
                     work.task = None
 

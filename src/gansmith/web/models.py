@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -24,7 +23,7 @@ from pydantic import ValidationError
 from gansmith.core.errors import GansmithError, ModelError, reason_of, unknown_name
 from gansmith.core.plain_files import MAX_YAML_BYTES, parse_yaml, read_bytes, read_json, read_text
 from gansmith.core.user_folders import user_folder
-from gansmith.inference.onnx_file import RecordFacts, read_facts
+from gansmith.inference.onnx_file import VERSION_DIGITS, RecordFacts, digest_of, read_facts, weights_key
 from gansmith.inference.onnx_model import OnnxModel
 from gansmith.web.places import MODEL_JSON, ONNX, RUN_JSON, Places
 
@@ -58,7 +57,7 @@ class Entry:
     @property
     def version(self) -> str:
         """Return the first digits of the key, for permalinks."""
-        return self.key[:16]
+        return self.key[:VERSION_DIGITS]
 
     def to_json(self) -> dict[str, Any]:
         """Return the row of the list of models."""
@@ -324,7 +323,7 @@ def _read(name: str, path: Path) -> Entry:
         if path.suffix.lower() == ONNX:
             content, record, facts = read_facts(path)
             files = {facts.direction or "generator": path}
-            return Entry(name, shown, path, _digest(content), created, None, record, files)
+            return Entry(name, shown, path, digest_of(content), created, None, record, files)
         if (path / MODEL_JSON).is_file():
             return _from_folder(name, path, path, None, created)
         if (path / "model" / MODEL_JSON).is_file():
@@ -333,7 +332,7 @@ def _read(name: str, path: Path) -> Entry:
     except (GansmithError, OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as problem:
         why = str(problem) if isinstance(problem, GansmithError) else reason_of(problem)
         is_run = (path / RUN_JSON).is_file()
-        return Entry(name, shown, path, _digest(str(path).encode()), "", name if is_run else None, error=why)
+        return Entry(name, shown, path, digest_of(str(path).encode()), "", name if is_run else None, error=why)
 
 
 def _from_folder(name: str, place: Path, folder: Path, run: str | None, created: str) -> Entry:
@@ -342,8 +341,8 @@ def _from_folder(name: str, place: Path, folder: Path, run: str | None, created:
         record = RecordFacts.model_validate(values)
     except ValidationError:  # of an older version, perhaps: the export will tell
         record = None
-    key = _digest(json.dumps([values.get("sha256"), values["method"]], sort_keys=True).encode())
-    return Entry(name, place.name, folder, key, created, run, record, _fitting_files(folder, record))
+    files = _fitting_files(folder, record)
+    return Entry(name, place.name, folder, weights_key(values), created, run, record, files)
 
 
 def _from_live_run(name: str, path: Path, created: str) -> Entry:
@@ -353,13 +352,13 @@ def _from_live_run(name: str, path: Path, created: str) -> Entry:
     folders = sorted((path / "checkpoints").glob("[0-9]*/manifest.json"))
     if not folders:
         nothing = "the run has no checkpoint yet"
-        return Entry(name, path.name, path, _digest(str(path).encode()), created, name, error=nothing)
+        return Entry(name, path.name, path, digest_of(str(path).encode()), created, name, error=nothing)
     state = _object(folders[-1].with_name("state.json"))
     record = RecordFacts.model_validate({
         "format": 1, "name": recipe["name"], "method": recipe["method"], "data": run["data"]["spec"],
         "seed": run["seed"], "kimg": state.get("kimg", 0.0), "sample_batch": 64,
     })  # fmt: skip
-    return Entry(name, path.name, path, _digest(read_bytes(folders[-1])), created, name, record)
+    return Entry(name, path.name, path, digest_of(read_bytes(folders[-1])), created, name, record)
 
 
 def _created(run: Path, otherwise: str) -> str:
@@ -385,7 +384,3 @@ def _fitting_files(folder: Path, record: RecordFacts | None) -> dict[str, Path]:
         if record is None or all(getattr(found, key) == getattr(record, key) for key in RECORD_KEYS):
             files.setdefault(facts.direction or "generator", file)
     return files
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

@@ -14,6 +14,7 @@ DEPTH = 3  # folders below a FOLDER that are searched
 MOST_ENTRIES = 20_000  # files and folders that one search looks at
 FRESH_SEC = 1.0  # a search is repeated after this time
 SHOWN = 20  # ids in a message
+LONGEST_ID = 180  # a file's name may be longer than routes take ids; a number may be added
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Places:
             name = path.stem if path.suffix.lower() == ONNX else path.name
             if name == "model" and path.parent.name:  # RUN/model
                 name = f"{path.parent.name}-{name}"
-            base = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "model"
+            base = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:LONGEST_ID] or "model"
             taken, number, free = set(self._ids.values()), 2, base
             while free in taken:
                 free, number = f"{base}-{number}", number + 1

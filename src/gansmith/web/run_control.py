@@ -93,9 +93,8 @@ class RunControl:
     def failure(self, run: Path) -> str:
         """Return why a resume of this run ended with an error, once; "" if it did not."""
         child = self._children.get(run)
-        if child is None or child.process.poll() is None:
+        if child is None or child.process.poll() is None or self._children.pop(run, None) is not child:
             return ""
-        del self._children[run]
         with child.stderr as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TOLD_BYTES))
             text = file.read().decode("utf-8", "replace")

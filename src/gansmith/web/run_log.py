@@ -88,7 +88,7 @@ class RunLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()  # held: nothing is read meanwhile
         self._forget()
 
     def _forget(self) -> None:
@@ -122,7 +122,7 @@ class RunLog:
 
     def catch_up(self, most_bytes: int = CHUNK_BYTES) -> bool:
         """Read at most so many new bytes; say whether there are more. OSError if the file cannot be read."""
-        with self._lock:
+        with self.lock:
             return self._catch_up(most_bytes)
 
     def _catch_up(self, most_bytes: int) -> bool:
@@ -177,7 +177,7 @@ class RunLog:
         """
         if not self.is_whole:
             return {**_answer(self._sampled(points), columns, points, low, high), "whole": False, "rows": None}
-        with self._lock:
+        with self.lock:
             return self._thinned(columns, low, high, points)
 
     def _thinned(self, columns: list[str], low: float, high: float, points: int) -> dict[str, Any]:

@@ -2,17 +2,18 @@
 
 import asyncio
 import math
+import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import yaml
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Header, Query, Request
 from fastapi import Path as PathPart
 from fastapi.responses import Response, StreamingResponse
 
@@ -34,10 +35,11 @@ from gansmith.web.run_log import RECENT, Row, RunLog
 from gansmith.web.sse import HERE, KEEP_ALIVE_SEC, MEDIA_TYPE, sse
 from gansmith.web.state import State
 
-POLL_SEC = 1.0  # between two looks of a stream at the files of its run; with over 5 streams up to 4 times as long
-PAUSE_SEC, LONGEST_PAUSE_SEC = 3.0, 60.0  # between messages of rows and pictures: for each open stream, and at most
-MOST_STREAMS = 128
-MOST_READERS = 16  # runs whose rows are in memory
+# ``followed`` counts each run once for each stream that tells of it.
+POLL_SEC = 1.0  # between two looks of a stream at the files of its runs; with over 5 followed up to 4 times as long
+PAUSE_SEC, LONGEST_PAUSE_SEC = 3.0, 60.0  # between messages of rows and pictures: for each one followed, and at most
+MOST_FOLLOWED = 128
+MOST_READERS = 16  # runs whose rows are in memory, and runs in one stream
 SNAPSHOTS_SHOWN = 2000
 TAIL_BYTES = 2**14
 MAX_PNG_BYTES = 2**27
@@ -47,6 +49,32 @@ SHARES = ("coverage", "copies", "missing")  # metrics that are shares of images
 Z95 = 1.96
 
 RunId = Annotated[str, PathPart(max_length=200)]
+LastId = Annotated[str, Header(alias="Last-Event-ID", max_length=4000)]
+After = Annotated[
+    str, Query(max_length=4000, description="the id of the last event received: only what came since is sent")
+]
+
+
+class Seen(NamedTuple):
+    """How much of a run a client has received."""
+
+    life: str = ""  # of the reader that counted; another one counts anew
+    version: int = 0
+    whole: int = 0
+    rows: int = 0
+    events: int = 0
+    milestones: int = 0
+    shown: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> "Seen":
+        """Return what a client sent back; what cannot be read has seen nothing of this reader."""
+        life, *numbers = text.split(".")
+        good = len(numbers) == len(cls._fields) - 1 and all(each.isascii() and each.isdigit() for each in numbers)
+        return cls(life, *map(int, numbers)) if good and max(map(len, numbers)) < 16 else cls()
+
+    def __str__(self) -> str:
+        return ".".join(map(str, self))
 
 
 class Reader:
@@ -54,8 +82,10 @@ class Reader:
 
     def __init__(self, name: str, path: Path) -> None:
         self.name, self.path, self.log = name, path, RunLog(path / "log.jsonl")
+        self.life = secrets.token_hex(4)
         self.snapshots: list[Row] = []
         self.previews: list[int] = []
+        self.shown_version = 0  # grows when snapshots or previews change
         self.milestones: list[Row] = []  # started, paused and finished, of timing.jsonl
         self.record: dict[str, Any] = {}
         self.recipe: dict[str, Any] = {}
@@ -92,9 +122,12 @@ class Reader:
         for name in ("snapshots.jsonl", *OLD_NAMES):
             if self._changed(name):
                 self.snapshots = [_snapshot(row) for row in read_rows(self.path / name)][-SNAPSHOTS_SHOWN:]
+                self.shown_version += 1
         if self._changed("samples"):
             found = (each.name for each in (self.path / "samples").iterdir())
+            before = self.previews
             self.previews = sorted(int(name[:9]) for name in found if name[:9].isdigit() and name[9:] == "-ema.png")
+            self.shown_version += self.previews != before
         self.pid = lock_holder(self.path / ".lock")
         if rows and self.log.catch_up() and not self._reading:
             self._reading = True
@@ -211,6 +244,29 @@ class Reader:
         ]
         return sorted(found, key=lambda each: each["iteration"])
 
+    def seen_now(self) -> Seen:
+        """Return what a client has seen that knows all that was read so far."""
+        log = self.log
+        events, milestones = log.event_count, len(self.milestones)
+        return Seen(self.life, log.version, int(log.is_whole), log.rows, events, milestones, self.shown_version)
+
+    def news(self, seen: Seen) -> Iterator[tuple[str, dict[str, Any], Seen]]:
+        """Yield what is new to a client: the event, its data, and what the client has seen with it."""
+        now = self.seen_now()
+        new = now.rows - seen.rows
+        if seen[:2] != now[:2] or now.whole > seen.whole or (now.whole and new > RECENT):
+            seen = now._replace(events=seen.events, milestones=seen.milestones, shown=seen.shown)
+            yield "reset", {}, seen  # curves are to be asked for anew
+        elif now.whole and new > 0:
+            seen = seen._replace(rows=now.rows)
+            yield "rows", {"rows": list(self.log.recent)[-new:], "total": now.rows}, seen
+        if (seen.events, seen.milestones) != (now.events, now.milestones):
+            seen = seen._replace(events=now.events, milestones=now.milestones)
+            yield "events", {"events": self.events()}, seen
+        if seen.shown != now.shown:
+            seen = seen._replace(shown=now.shown)
+            yield "snapshots", self.shown(), seen
+
     def details(self) -> dict[str, Any]:
         """Return what the page of one run needs besides rows."""
         return {
@@ -275,12 +331,24 @@ def _wilson(share: float, count: int) -> list[float]:
 
 
 @dataclass
+class Followed:
+    """A run that a stream tells of, and what its client knows of it; without a reader it is gone."""
+
+    name: str
+    reader: Reader | None
+    problem: str = ""  # why there is no reader
+    seen: Seen | None = None  # None: the client asks for all that there is by itself
+    summary: dict[str, Any] = field(default_factory=dict)
+    happened: Any = None
+
+
+@dataclass
 class Watch:
     """The readers of runs, and the streams that follow them."""
 
     state: State
     control: RunControl = field(default_factory=RunControl)
-    streams: int = 0
+    followed: int = 0
     _readers: "OrderedDict[Path, Reader]" = field(default_factory=OrderedDict)
     _listed: dict[Path, Reader] = field(default_factory=dict)  # without rows
 
@@ -312,88 +380,91 @@ class Watch:
             raise GansmithError("web.run_unreadable", f"run '{name}': {reader.problem}")
         return reader
 
-    async def follow(self, name: str) -> AsyncIterator[str]:
-        """Yield the server-sent events of a run until it is gone.
+    async def follow(self, names: Sequence[str], last: str = "") -> AsyncIterator[str]:
+        """Yield the server-sent events of runs until all are gone. ``last`` is the id of the last event received.
 
-        What happens to it is told at once. Rows, speed, verdicts and pictures wait longer, the more streams are open:
+        What happens to a run is told at once. Rows, speed, verdicts and pictures wait longer, the more is followed:
         each page that draws them takes time from the training on its machine.
         """
-        reader = self.reader(name)
-        summary: dict[str, Any] = {}
-        seen: dict[str, Any] = {"version": None}
-        happened: Any = None
+        places = dict(zip(names, last.split(",") if last else [], strict=False))
+        runs = [self._followed(name, places.get(name, "" if last else None)) for name in names]
         spoke, turn = 0.0, -1
-        self.streams += 1
+        self.followed += len(names)
         try:
             while True:
-                await asyncio.to_thread(reader.refresh)
-                if reader.problem:
-                    yield sse("gone", {"message": reader.problem})
-                    return
-                before, failure = happened, self.control.failure(reader.path)
-                events = [event for event in reader.log.events if event["event"] != "health"]
-                happened = (failure, reader.status, events[-1:], len(reader.milestones))
-                last, turn = turn, int(time.monotonic() / min(LONGEST_PAUSE_SEC, self.streams * PAUSE_SEC))
-                out = []
-                if happened != before or turn != last:
-                    out += self._news(reader, seen)
-                    now = reader.summary()
-                    if {**now, "eta_sec": 0} != {**summary, "eta_sec": 0}:
-                        summary = now
-                        out.append(sse("state", now))
-                if failure and (before is None or failure != before[0]):
-                    out.append(sse("failure", {"message": failure}))
+                before, turn = turn, int(time.monotonic() / min(LONGEST_PAUSE_SEC, self.followed * PAUSE_SEC))
+                out = await asyncio.to_thread(self._look, runs, turn != before)
                 if out:
                     spoke = time.monotonic()
-                    yield "".join(out)
+                    yield out
                 elif time.monotonic() - spoke > KEEP_ALIVE_SEC:
                     spoke = time.monotonic()
                     yield HERE
-                often = POLL_SEC * min(4, max(1, self.streams / 5))
-                await asyncio.sleep(often - time.monotonic() % often)  # all at once: a page draws both runs together
+                if all(run.reader is None for run in runs):
+                    return
+                often = POLL_SEC * min(4, max(1, self.followed / 5))
+                await asyncio.sleep(often - time.monotonic() % often)  # all at once: a page draws its runs together
         finally:
-            self.streams -= 1
+            self.followed -= len(names)
 
-    def _news(self, reader: Reader, seen: dict[str, Any]) -> list[str]:
-        """Return what is new since the last call with this ``seen``, which is updated."""
-        log, out = reader.log, []
-        now = {
-            "version": log.version,
-            "rows": log.rows,
-            "whole": log.is_whole,
-            "events": (log.event_count, len(reader.milestones)),
-            "snapshots": len(reader.snapshots),
-            "previews": len(reader.previews),
-        }
-        if seen["version"] is not None and seen != now:
-            if seen["version"] != now["version"] or (now["whole"] and not seen["whole"]):
-                out.append(sse("reset", {}))  # curves are to be asked for anew
-            elif now["whole"] and (new := now["rows"] - seen["rows"]) > 0:
-                rows = list(log.recent)[-min(new, RECENT) :]
-                out.append(sse("rows", {"rows": rows, "total": now["rows"]}))
-            if seen["events"] != now["events"]:
-                out.append(sse("events", {"events": reader.events()}))
-            if seen["snapshots"] != now["snapshots"] or seen["previews"] != now["previews"]:
-                out.append(sse("snapshots", reader.shown()))
-        seen.update(now)
-        return out
+    def _followed(self, name: str, place: str | None) -> Followed:
+        try:
+            return Followed(name, self.reader(name), seen=None if place is None else Seen.parse(place))
+        except GansmithError as problem:
+            return Followed(name, None, str(problem))
+
+    def _look(self, runs: list[Followed], is_turn: bool) -> str:
+        """Return the events of one look at the files of runs."""
+        out = []
+        for run in runs:
+            for event, data in self._told(run, is_turn):
+                place = ",".join("" if each.seen is None else str(each.seen) for each in runs)
+                out.append(sse(event, {"run": run.name, **data}, place))
+        return "".join(out)
+
+    def _told(self, run: Followed, is_turn: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield what is to be told of a run; ``run.seen`` is what its client has seen with each."""
+        reader = run.reader
+        if reader is not None:
+            reader.refresh()
+            run.problem = reader.problem
+        if run.problem:
+            yield "gone", {"message": run.problem}
+            run.reader, run.problem = None, ""
+        if run.reader is None or reader is None:
+            return
+        before, failure = run.happened, self.control.failure(reader.path)
+        with reader.log.lock:
+            run.seen = run.seen or reader.seen_now()
+            events = [event for event in reader.log.events if event["event"] != "health"]
+            run.happened = (failure, reader.status, events[-1:], len(reader.milestones))
+            if run.happened != before or is_turn:
+                for event, data, seen in reader.news(run.seen):
+                    run.seen = seen
+                    yield event, data
+                now = reader.summary()
+                if {**now, "eta_sec": 0} != {**run.summary, "eta_sec": 0}:
+                    run.summary = now
+                    yield "state", now
+        if failure and (before is None or failure != before[0]):
+            yield "failure", {"message": failure}
 
 
 def router(state: State) -> APIRouter:
     """Return the routes."""
-    routes, watch = APIRouter(prefix="/v1/runs", tags=["runs"]), Watch(state)
+    routes, watch = APIRouter(prefix="/v1", tags=["runs"]), Watch(state)
 
-    @routes.get("")
+    @routes.get("/runs")
     async def runs() -> dict[str, Any]:
         """List the runs, those in training first, then the newest."""
         return {"runs": await asyncio.to_thread(watch.summaries), "allow_control": state.allow_control}
 
-    @routes.get("/{run}")
+    @routes.get("/runs/{run}")
     async def run_details(run: RunId) -> dict[str, Any]:
         """Describe a run: recipe, events, columns of its log, last evaluation."""
         return (await watch.ready(run)).details()
 
-    @routes.get("/{run}/rows")
+    @routes.get("/runs/{run}/rows")
     async def rows(
         run: RunId,
         columns: Annotated[str, Query(max_length=2000, description="names, separated by commas")] = "",
@@ -409,13 +480,13 @@ def router(state: State) -> APIRouter:
         except FileNotFoundError:
             return {"iteration": [], "kimg": [], "columns": {}, "rows_in_point": 1, "whole": True, "rows": 0}
 
-    @routes.get("/{run}/snapshots")
+    @routes.get("/runs/{run}/snapshots")
     async def snapshots(run: RunId) -> dict[str, Any]:
         """Return the iterations that have preview grids, the metrics of all snapshots, and what they mean."""
         reader = await watch.ready(run)
         return reader.shown()
 
-    @routes.get("/{run}/snapshots/{iteration}.png", response_class=Response)
+    @routes.get("/runs/{run}/snapshots/{iteration}.png", response_class=Response)
     async def grid(
         request: Request,
         run: RunId,
@@ -438,15 +509,34 @@ def router(state: State) -> APIRouter:
                 f"run '{run}' has no preview grid of iteration {iteration}\n  its list: /v1/runs/{run}/snapshots",
             ) from problem
 
-    @routes.get("/{run}/events")
-    async def events(run: RunId) -> StreamingResponse:
-        """Stream what happens in a run: state, rows, events, snapshots, reset, failure, gone."""
-        state.places.run(run)
-        if watch.streams >= MOST_STREAMS:
-            raise GansmithError("web.too_many_streams", f"more than {MOST_STREAMS} pages follow runs\n  close some")
-        return StreamingResponse(watch.follow(run), media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
+    def stream(names: list[str], last: str) -> StreamingResponse:
+        """Answer with the events of runs; ModelError if none of them is there."""
+        if not set(names) & set(state.places.search().runs):
+            state.places.run(names[0])
+        if watch.followed + len(names) > MOST_FOLLOWED:
+            raise GansmithError(
+                "web.too_many_streams",
+                f"pages follow {watch.followed} runs already; together at most {MOST_FOLLOWED}\n  close some",
+            )
+        return StreamingResponse(
+            watch.follow(names, last), media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"}
+        )
 
-    @routes.post("/{run}/{action}", status_code=202)
+    @routes.get("/runs/{run}/events")
+    async def events(run: RunId, after: After = "", last_event_id: LastId = "") -> StreamingResponse:
+        """Stream what happens in a run: state, rows, events, snapshots, reset, failure, gone."""
+        return stream([run], last_event_id or after)
+
+    @routes.get("/events")
+    async def events_of_runs(
+        run: Annotated[list[str], Query(min_length=1, max_length=MOST_READERS, description="ids of runs")],
+        after: After = "",
+        last_event_id: LastId = "",
+    ) -> StreamingResponse:
+        """Stream what happens in several runs, each event with the id of its ``run``."""
+        return stream(list(dict.fromkeys(run)), last_event_id or after)
+
+    @routes.post("/runs/{run}/{action}", status_code=202)
     async def control(run: RunId, action: Literal["pause", "resume", "stop"]) -> dict[str, str]:
         """Pause a run (it saves first), stop it at once, or resume it."""
         path = state.places.run(run)

@@ -13,7 +13,7 @@ from gansmith.core.errors import DataError, GansmithError
 from gansmith.core.events import OnProgress, Progress, silent
 from gansmith.imaging.images import decode_image, open_image, quiet_readers, upright_shape
 from gansmith.inference.base import needs_weights
-from gansmith.inference.image_files import pixels_of, refuse_large
+from gansmith.inference.image_files import open_picture, pixels_of, refuse_large
 from gansmith.inference.onnx_model import SUPER_RESOLUTION, OnnxModel
 from gansmith.inference.translate import translate
 from gansmith.inference.upscale import upscale
@@ -75,7 +75,7 @@ def router(state: State) -> APIRouter:
         """
         entry = state.models.get(model)
         _check_weights(entry)
-        body = await _image_in(request)
+        body = await _image_in(request, decode=True)  # before a process starts, which takes seconds
         words = ["-m", "gansmith.web.inversion", str(entry.place), str(steps), str(seed), *([label] if label else [])]
 
         async def work(tell: Tell) -> dict[str, Any]:
@@ -93,8 +93,8 @@ def router(state: State) -> APIRouter:
     return routes
 
 
-async def _image_in(request: Request) -> bytes:
-    """Return the body; DataError if it is no image, or has too many pixels."""
+async def _image_in(request: Request, *, decode: bool = False) -> bytes:
+    """Return the body; DataError if it is no image, or has too many pixels. With ``decode`` also if it is damaged."""
     body = await request.body()
     if not body:
         raise DataError("data.empty", "the body is empty\n  send the bytes of an image file")
@@ -102,6 +102,8 @@ async def _image_in(request: Request) -> bytes:
     def look() -> None:
         with quiet_readers():
             open_image(body, UPLOAD_PIXELS)
+        if decode:
+            open_picture(body)
 
     await asyncio.to_thread(look)
     return body

@@ -211,21 +211,24 @@ export function Explore({ engine, query, onQuery, onOther, heading }) {
   const take = async (file) => {
     setTold("");
     const text = textOf(new Uint8Array(await file.arrayBuffer()), "gansmith");
+    let whose = "of gansmith";
     try {
       if (text !== null) {
         const found = JSON.parse(text);
-        const isOther = found.version && model.version && found.version !== model.version;
+        const isOther = found.version && !(model.versions ?? [model.version]).includes(found.version);
+        const made = found.model ? ` (model ${found.model})` : "";
+        if (isOther) whose = `of another model${made}`;
         if (isOther && onOther?.(found.version, queryOfJson(found.states?.[0] ?? found))) return;
         const state = fromJson(found.states?.[0] ?? found, model);
         if (state) {
           choose(state, "from a PNG");
-          setTold(isOther ? `${file.name} was made with other weights${found.model ? ` (model ${found.model})` : ""}, which are not here: this model draws another image of the same numbers.`
+          setTold(isOther ? `${file.name} was made with other weights${made}, which are not here: this model draws another image of the same numbers.`
             : `${file.name}: its image is shown.`);
           return;
         }
       }
     } catch (error) {
-      setTold(`${file.name} holds an image of gansmith that this model cannot draw: ${error.message}`);
+      setTold(`${file.name} holds an image ${whose}, which this model cannot draw: ${error.message}`);
       return;
     }
     if (engine.invert) {
@@ -276,7 +279,7 @@ export function Explore({ engine, query, onQuery, onOther, heading }) {
   </div>`;
 }
 
-function Wall({ engine, model, page, change, choose, onNew }) {
+function Wall({ engine, model, page, change, choose, setProblem, onNew }) {
   const states = useMemo(() => {
     const label = page.wallClass ? { [classKey(page.wallClass, model.classes)]: 1 } : null;
     const names = wallNames(page.wall, WALL, page.wallClass ? null : model.classes);
@@ -292,7 +295,7 @@ function Wall({ engine, model, page, change, choose, onNew }) {
   // kept while the wall stays, so that steering the chosen image does not compare 40 tiles at each step
   const tiles = useMemo(() => states.map((state, at) => html`<button type="button" class="tile" key=${at} aria-pressed=${String(at === chosenAt)}
     title=${`Image ${state.seeds[0]}`} aria-label=${`Image ${state.seeds[0]}${model.classes ? `, ${classOf(state, model)}` : ""}`}
-    onClick=${() => take(state)}><${Picture} engine=${engine} state=${state} /></button>`), [states, chosenAt, engine]);
+    onClick=${() => take(state)}><${Picture} engine=${engine} state=${state} onProblem=${setProblem} /></button>`), [states, chosenAt, engine]);
   const move = (event) => {
     const buttons = [...grid.current.querySelectorAll("button")];
     const at = buttons.indexOf(document.activeElement);
@@ -428,7 +431,7 @@ function Labels({ model, state, onChange }) {
       </div></details>`}`;
 }
 
-function Pins({ engine, model, page, change, choose, onRemove }) {
+function Pins({ engine, model, page, change, choose, setProblem, onRemove }) {
   const { pins } = page;
   const put = (id, tray) => change((now) => ({ [tray]: [...now[tray].filter((each) => each !== id), id], tab: "mix" }));
   const shift = (id, by) => change((now) => {
@@ -444,7 +447,7 @@ function Pins({ engine, model, page, change, choose, onRemove }) {
     <ul class="pins">${pins.map((each, at) => html`<li key=${each.id} draggable="true"
         onDragStart=${(event) => event.dataTransfer.setData("text/plain", `pin ${each.id}`)}>
       <button type="button" class="tile" aria-label=${`Pin ${each.id}, image ${nameOf(each.state)}`} onClick=${() => choose(each.state, "", each.id)}>
-        <${Picture} engine=${engine} state=${each.state} /></button>
+        <${Picture} engine=${engine} state=${each.state} onProblem=${setProblem} /></button>
       <p class="small"><b>${each.id}</b> <span class="soft">${lineage(each, { ...model, classes: null }, each.state)}</span></p>
       <div class="row">
         <${Button} kind="quiet" label=${`Put pin ${each.id} into the + tray`} onClick=${() => put(each.id, "plus")}>+<//>

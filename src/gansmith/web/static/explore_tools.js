@@ -30,7 +30,7 @@ export function planeState(wall, [x, y], label) {
 }
 
 /** A plane with a seed at every whole number of both axes, to drag in. */
-export function Plane({ engine, model, page, change, choose }) {
+export function Plane({ engine, model, page, change, choose, setProblem }) {
   const { at, wall } = page;
   const label = useMemo(() => {
     if (!model.classes) return null;
@@ -57,7 +57,7 @@ export function Plane({ engine, model, page, change, choose }) {
     const [right, down] = [at[0] - Math.floor(at[0]), at[1] - Math.floor(at[1])];
     return Math.round(100 * (across ? right : 1 - right) * (along ? down : 1 - down));
   };
-  const corner = (place, across, along) => html`<figure class=${`corner ${place}`}><${Picture} engine=${engine} state=${corners[2 * along + across]} />
+  const corner = (place, across, along) => html`<figure class=${`corner ${place}`}><${Picture} engine=${engine} state=${corners[2 * along + across]} onProblem=${setProblem} />
     <figcaption class="small numbers">${share(across, along)} %</figcaption></figure>`;
   return html`<${Panel} title="A plane of seeds" help="A seed lies at every corner. Drag (or use the arrow keys, with Shift for a whole step): the image is a mix of the four seeds around it, weighted by nearness."
     tools=${html`<${Button} kind="main" onClick=${() => choose(state, "from the plane")}>Choose this image<//><${Button} onClick=${() => go(Math.round(at[0]), Math.round(at[1]))}>To the nearest seed<//>`}>
@@ -75,7 +75,7 @@ export function Plane({ engine, model, page, change, choose }) {
           go(left - (event.clientX - x) / CELL_PX, top - (event.clientY - y) / CELL_PX);
         }}
         onPointerUp=${() => { held.current = null; }} onPointerCancel=${() => { held.current = null; }}>
-        <${Picture} engine=${engine} state=${state} label="The image at this point of the plane" />
+        <${Picture} engine=${engine} state=${state} label="The image at this point of the plane" onProblem=${setProblem} />
       </div>
       ${corner("south-west", 0, 1)}${corner("south-east", 1, 1)}
     </div>
@@ -186,7 +186,7 @@ const weightOf = (labels, classes, at) => (Array.isArray(labels) || ArrayBuffer.
   .reduce((sum, [name, weight]) => sum + (classAt(name, classes) === at ? weight : 0), 0));
 
 /** Add and subtract pins. */
-export function Mix({ engine, model, page, change, choose }) {
+export function Mix({ engine, model, page, change, choose, setProblem }) {
   const [result, setResult] = useState({ key: null, state: null, problem: null });
   const byId = (id) => page.pins.find((pin) => pin.id === id);
   const plus = page.plus.map(byId).filter(Boolean);
@@ -214,7 +214,7 @@ export function Mix({ engine, model, page, change, choose }) {
   });
   const tray = (name, title, pins) => html`<section class="tray" aria-label=${`Tray ${title}`} ...${drop(name)}>
     <h3>${title}</h3>
-    ${pins.length ? html`<ul class="tray-pins">${pins.map((pin) => html`<li key=${pin.id}><div class="tile"><${Picture} engine=${engine} state=${pin.state} label=${`Pin ${pin.id}`} /></div>
+    ${pins.length ? html`<ul class="tray-pins">${pins.map((pin) => html`<li key=${pin.id}><div class="tile"><${Picture} engine=${engine} state=${pin.state} label=${`Pin ${pin.id}`} onProblem=${setProblem} /></div>
       <${Button} kind="quiet" label=${`Take pin ${pin.id} out`} onClick=${() => change((now) => ({ [name]: now[name].filter((id) => id !== pin.id) }))}>${pin.id} ×<//></li>`)}</ul>`
       : html`<p class="help">Drag pins here, or use ${title} below a pin.</p>`}</section>`;
   const words = `${plus.map((pin) => pin.id).join(" + ")}${minus.length ? ` − ${minus.map((pin) => pin.id).join(" − ")}` : ""}`;
@@ -224,7 +224,7 @@ export function Mix({ engine, model, page, change, choose }) {
     ${result.problem && html`<${Notice} kind="warn">${result.problem.message}<//>`}
     <div class="mix">${tray("plus", "+", plus)}${tray("minus", "−", minus)}
       <section class="tray" aria-label="The sum"><h3>=</h3>${result.state && plus.length > 0
-        ? html`<${Picture} engine=${engine} state=${result.state} label=${`The sum, ${nameOf(result.state)}`} />` : html`<p class="help">The sum appears here.</p>`}</section></div>
+        ? html`<${Picture} engine=${engine} state=${result.state} label=${`The sum, ${nameOf(result.state)}`} onProblem=${setProblem} />` : html`<p class="help">The sum appears here.</p>`}</section></div>
   <//>`;
 }
 

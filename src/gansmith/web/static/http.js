@@ -53,15 +53,17 @@ const UNSEEN_MS = 2000; // who only passes through a tab keeps its stream
  * Call ``handlers[name](data)`` for each server-sent event until the returned function is called.
  *
  * A stream that is lost is asked for again: by the browser, and here where the browser gives up, or nothing comes for a
- * time. ``onState`` hears "waiting", "open", and "closed" with the reason, if the server has nothing to send any more.
- * With ``rests`` a page that nobody sees ends its stream after a time, hears "resting", and asks again when it is seen: a
- * browser keeps at most six connections to a server for all of its tabs, and with six streams no other request passes.
+ * time. Where the server gives its events ids, it goes on after the last one received. ``onState`` hears "waiting",
+ * "open", and "closed" with the reason, if the server has nothing to send any more. With ``rests`` a page that nobody
+ * sees ends its stream after a time, hears "resting", and asks again when it is seen: a browser keeps at most six
+ * connections to a server for all of its tabs, and with six streams no other request passes.
  */
 export function listen(path, handlers, { query, onState, rests = false } = {}) {
   let source = null;
   let timer = null;
   let wanted = true;
   let resting = false;
+  let last = ""; // id of the last event received
   const later = (work, milliseconds) => {
     clearTimeout(timer);
     if (wanted && !resting) timer = setTimeout(work, milliseconds);
@@ -70,9 +72,11 @@ export function listen(path, handlers, { query, onState, rests = false } = {}) {
   const open = () => {
     source?.close();
     if (!wanted || resting) return;
-    source = new EventSource(address(path, query));
+    const rest = new URLSearchParams(query);
+    if (last) rest.set("after", last);
+    source = new EventSource(address(path, rest));
     for (const [name, handle] of Object.entries(handlers)) {
-      source.addEventListener(name, (event) => { heard(); handle(JSON.parse(event.data), event); });
+      source.addEventListener(name, (event) => { heard(); last = event.lastEventId; handle(JSON.parse(event.data), event); });
     }
     source.addEventListener("here", heard);
     source.addEventListener("open", () => { heard(); onState?.("open"); });

@@ -5,6 +5,7 @@ import { Badge, Button, Check, Notice, Panel, Progress, Select, useLoad } from "
 import { address, getJson, request, sendJson } from "./http.js";
 import { ModelChoice, NoModels, useModels } from "./explore_place.js";
 
+const AGAIN_MS = 3000; // between two questions to a server that does not answer
 const NOISE = 2; // standard deviations: smaller differences may be chance; as evaluation/result.py
 const SIZES = [["500", "500 images: a first look, under a minute"], ["2000", "2,000 images: minutes"], ["10000", "10,000 images: for reports"]];
 const ENDS = { low: "lower is better", high: "higher is better", one: "best is 1", zero: "best is 0", chance: "good up to 0.5", "": "" };
@@ -32,11 +33,11 @@ function useJudgement(id) {
   const found = useLoad((signal) => (id ? getJson(`judge/${encodeURIComponent(id)}`, {}, signal) : Promise.resolve(null)), [id, again]);
   const refresh = () => setAgain((count) => count + 1);
   const running = found.value?.running_sec !== null && found.value?.running_sec !== undefined;
-  useEffect(() => {
-    if (!running) return undefined;
-    const timer = setTimeout(refresh, 1000);
+  useEffect(() => { // also after a failure: the server may be back, and an evaluation goes on meanwhile
+    if (!running && !found.problem) return undefined;
+    const timer = setTimeout(refresh, running ? 1000 : AGAIN_MS);
     return () => clearTimeout(timer);
-  }, [found.value]);
+  }, [found.value, found.problem]);
   return { ...found, value: found.value?.model === id ? found.value : null, running, refresh };
 }
 
@@ -95,7 +96,7 @@ function Control({ name, model, judgement }) {
       ${found?.summary && html`<p class=${`notice ${found.summary.kind}`}>${found.summary.text}</p>`}
       ${found && html`<ul class="said">${found.words.map((line) => html`<li key=${line}>${line}</li>`)}</ul>`}
       ${failed && !running && html`<${Notice} kind="bad">${failed.message}<//>`}
-      ${running && html`<${Progress} label=${`Measuring since ${Math.round(value.running_sec)} s: draws images and compares them`} share=${null} />`}
+      ${running && html`<${Progress} label=${value.waits ? "Waits until the evaluation of another model has ended" : `Measuring since ${Math.round(value.running_sec)} s: draws images and compares them`} share=${null} />`}
       <details open=${!found}><summary>${found ? "Evaluate again" : "Evaluate"}</summary><div class="row judge-start">
         ${value.can_evaluate ? html`
           <${Select} label="Images" value=${num} options=${SIZES} onChange=${setNum} />

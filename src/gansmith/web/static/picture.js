@@ -3,6 +3,8 @@
 import { html, useEffect, useLayoutEffect, useRef } from "./vendor/preact.js";
 import { keyOf } from "./state.js";
 
+const PASSING = [0, 429, 503, 504]; // answers of a server that is gone, busy or late: it is asked again
+const AGAIN_MS = 3000;
 const SHARP_BELOW = 200; // px: smaller pictures are enlarged without blur
 
 /** Draw a picture (ImageData, ImageBitmap or canvas) on a canvas, which takes its size. */
@@ -43,7 +45,11 @@ export function Picture({ engine, state, label, onProblem, onDrawn }) {
           onProblem?.(null);
           onDrawn?.(drawn);
         } catch (problem) {
-          if (problem.name !== "AbortError") onProblem?.(problem);
+          if (problem.name === "AbortError") continue;
+          const passes = PASSING.includes(problem.status);
+          onProblem?.(passes ? { message: `${problem.message}\nTrying again …` } : problem);
+          if (passes) await new Promise((done) => setTimeout(done, AGAIN_MS));
+          if (passes && canvas.current) now.wanted ??= drawn;
         }
       }
       now.busy = false;

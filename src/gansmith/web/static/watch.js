@@ -61,7 +61,7 @@ function VerdictBadge({ verdict }) {
 }
 
 export function Place({ id, query, go, replace }) {
-  const ids = useMemo(() => id.split(",").filter(Boolean).slice(0, MOST_RUNS), [id]);
+  const ids = useMemo(() => [...new Set(id.split(",").filter(Boolean))].slice(0, MOST_RUNS), [id]);
   return ids.length
     ? html`<${Runs} key=${id} ids=${ids} query=${query} go=${go} replace=${replace} />`
     : html`<${List} go=${go} />`;
@@ -142,45 +142,50 @@ function useRuns(ids) {
     };
     const taken = ({ previews, rows, meanings }) => ({ previews, snapshots: rows, meanings });
     const shown = {}; // the status of each run
+    const loaded = new Set(); // or being loaded
     const load = async (name) => {
+      loaded.add(name);
       try {
         const [details, snapshots] = await Promise.all([getJson(pathOf(name)), getJson(`${pathOf(name)}/snapshots`)]);
         update(name, { details, state: details, events: details.events, ...taken(snapshots), problem: null });
       } catch (problem) {
+        loaded.delete(name);
         update(name, { problem: problem.message });
       }
       flush();
     };
-    const anew = (name) => { load(name); update(name, (old) => ({ epoch: (old.epoch ?? 0) + 1, fresh: [] })); };
-    const lost = new Set(); // what came meanwhile is not sent again
-    const closers = ids.map((name) => {
-      load(name);
-      const close = listen(`${pathOf(name)}/events`, {
-        state: (state) => {
-          update(name, { state, problem: null }, state.status !== shown[name]);
-          shown[name] = state.status;
-        },
-        rows: ({ rows }) => update(name, (old) => ({ fresh: [...(old.fresh ?? []), ...rows].slice(-MOST_FRESH), count: (old.count ?? 0) + 1 })),
-        reset: () => anew(name),
-        events: ({ events }) => {
-          update(name, { events });
-          const last = events.at(-1);
-          if (last) say(`${name}: ${EVENTS[last.kind] ?? last.kind}. ${last.message}`);
-        },
-        snapshots: (snapshots) => update(name, taken(snapshots)),
-        failure: ({ message }) => update(name, { failure: message }, true),
-        gone: ({ message }) => { close(); update(name, { problem: message }, true); },
-      }, {
-        rests: true,
-        onState: (link) => {
-          if (link === "open" && lost.has(name)) anew(name);
-          lost[link === "waiting" || link === "resting" ? "add" : "delete"](name);
+    const gone = new Set();
+    const close = listen("events", { // one stream for all runs: a browser keeps six connections to a server
+      state: ({ run, ...state }) => { // the first thing that a stream tells of a run: what comes after it is not missed
+        if (!loaded.has(run)) load(run);
+        update(run, { state, problem: null }, state.status !== shown[run]);
+        shown[run] = state.status;
+      },
+      rows: ({ run, rows }) => update(run, (old) => ({ fresh: [...(old.fresh ?? []), ...rows].slice(-MOST_FRESH), count: (old.count ?? 0) + 1 })),
+      reset: ({ run }) => { load(run); update(run, (old) => ({ epoch: (old.epoch ?? 0) + 1, fresh: [] })); },
+      events: ({ run, events }) => {
+        update(run, { events });
+        const last = events.at(-1);
+        if (last) say(`${run}: ${EVENTS[last.kind] ?? last.kind}. ${last.message}`);
+      },
+      snapshots: ({ run, ...snapshots }) => update(run, taken(snapshots)),
+      failure: ({ run, message }) => update(run, { failure: message }, true),
+      gone: ({ run, message }) => {
+        gone.add(run);
+        if (gone.size === ids.length) close();
+        update(run, { problem: message }, true);
+      },
+    }, {
+      query: ids.map((name) => ["run", name]),
+      rests: true,
+      onState: (link) => {
+        for (const name of ids) {
+          if (link === "waiting" && !loaded.has(name)) load(name); // without a stream the page shows what there is
           update(name, { link });
-        },
-      });
-      return close;
+        }
+      },
     });
-    return () => { clearTimeout(timer); for (const close of closers) close(); };
+    return () => { clearTimeout(timer); close(); };
   }, [ids.join(",")]);
   return runs;
 }
