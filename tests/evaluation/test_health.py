@@ -293,6 +293,23 @@ def test_the_best_snapshot_has_the_lowest_fd_times_its_false_detail():
     assert best_snapshot(snapshots_of((float("nan"), 3.0, 2.0)))["kimg"] == 3.0
 
 
+def test_of_two_equally_good_snapshots_the_one_that_covers_more_is_the_best():
+    """A late snapshot of a long run, whose fd differs from the lowest by noise, is not lost to one of mid-run."""
+
+    def best(fds, covered, spread=0.01) -> float:
+        snapshots = snapshots_of(fds)
+        for each, coverage in zip(snapshots, covered, strict=True):
+            each["coverage2k_x_train"] = coverage
+            each["deviations"] = {"fd": 0.1, "coverage": spread}
+        return best_snapshot(snapshots)["kimg"]
+
+    assert best((3.0, 2.0, 2.2), (0.4, 0.5, 0.6)) == 3
+    assert best((3.0, 2.0, 1.8), (0.4, 0.6, 0.5)) == 2
+    assert best((3.0, 2.0, 2.2), (0.4, 0.5, 0.52)) == 2  # coverage differs by noise: fd decides
+    assert best((3.0, 2.0, 2.4), (0.4, 0.5, 0.9)) == 2  # fd differs by more than noise
+    assert best((3.0, 2.0, 2.2), (0.4, 0.5, 0.6), spread=0.0) == 2  # from before coverage had a deviation
+
+
 def test_columns_are_found_whatever_the_protocol():
     row = {"kimg": 1.0, "fid500_train": 7.0, "diversity500_train": 0.5, "fd_of_one": 3.0}
     assert column_of(row, "fd") == "fid500_train"

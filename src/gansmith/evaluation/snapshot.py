@@ -1,5 +1,6 @@
 """The metrics of a snapshot; ``training/monitor.py`` decides when one is taken."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,7 +117,8 @@ class SnapshotEvaluator:
         ``fd_of_one`` is the Fréchet distance of one average image repeated N times: the trace of the covariance of real
         features. ``copies`` is the share beyond the one expected by chance. ``raw`` has images of the weights without
         averaging from the first M latents: ``raw_fd`` is their Fréchet distance, ``averaged_fd`` that of the averaged
-        weights for the same latents. ``deviations`` has the jackknife's deviation of fd and texture.
+        weights for the same latents. ``deviations`` has the jackknife's deviation of fd and texture, and the binomial
+        one of coverage.
         """
         features, probabilities = self.extractor(images)
         real = self.features[: len(self.radii)]
@@ -134,7 +136,11 @@ class SnapshotEvaluator:
             for metric, value in numbers.items()
         }
         spread = jackknife(lambda kept: frechet_distance(self.moments, moments(features[kept])), len(images)).deviation
-        deviations = {"fd": round(spread or 0.0, 6)}
+        covered = numbers["coverage"]
+        deviations = {
+            "fd": round(spread or 0.0, 6),
+            "coverage": round(math.sqrt(covered * (1 - covered) / len(self.radii)), 6),
+        }
         if self.detail is not None:
             found = texture_of(detail(images[: len(self.detail[0])]), self.detail)
             for name, number in found.items():

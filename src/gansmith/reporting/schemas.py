@@ -35,7 +35,7 @@ class SnapshotRow(BaseModel):
     kimg: float
     verdict: VerdictName
     fd_of_one: float
-    deviations: dict[str, float] = {}  # of fd and texture; rows of older runs have none
+    deviations: dict[str, float] = {}  # of fd, coverage and texture; rows of older runs have fewer
     modes: dict[str, tuple[float, float]]  # name: share of the training images, share of the samples
 
 

@@ -163,8 +163,9 @@ def best_snapshot(snapshots: Sequence[Row]) -> Row | None:
     ratio t, less two of its standard deviations, from 0 to 1. Two excesses that differ by at most two standard
     deviations of their difference count as equal, as do those of two snapshots of which one has no texture: then fd
     alone decides. Two products that differ by at most two standard deviations of their difference are equally good:
-    then the smaller excess wins. Snapshots are compared one after the other, so that the best of the first N is known
-    at the N-th.
+    then the smaller excess wins, and of two with the same the higher coverage, if it is higher by more than two
+    standard deviations of the difference. Snapshots are compared one after the other, so that the best of the first N
+    is known at the N-th.
     """
     best: Row | None = None
     for row in snapshots:
@@ -195,6 +196,11 @@ def _is_better(row: Row, best: Row) -> bool:
     noise = NOISE * math.hypot(*(_spread(each, "fd") * (1 + much) for each, much in zip(both, excess, strict=True)))
     if math.isnan(ranks[0]) or math.isnan(ranks[1]):
         return math.isnan(ranks[1]) and not math.isnan(ranks[0])
-    if abs(ranks[0] - ranks[1]) <= noise and excess[0] != excess[1]:
-        return excess[0] < excess[1]
+    if abs(ranks[0] - ranks[1]) <= noise:
+        if excess[0] != excess[1]:
+            return excess[0] < excess[1]
+        more = measure(row, "coverage") - measure(best, "coverage")
+        spreads = [_spread(each, "coverage") for each in both]
+        if min(spreads) > 0 and abs(more) > NOISE * math.hypot(*spreads):
+            return more > 0
     return ranks[0] < ranks[1]
