@@ -1,6 +1,9 @@
+import gc
 from pathlib import Path
 
 import pytest
+
+from gansmith.__main__ import COLLECTIONS
 
 pytest_plugins = ["browsers", "prose"]
 
@@ -8,9 +11,14 @@ SLOW_FILE = "\npytestmark = pytest.mark.slow"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Import the fixtures, and torch with them, but not in the main process of pytest-xdist, which runs no tests."""
+    """Import the fixtures, and torch with them, but not in the main process of pytest-xdist, which runs no tests.
+
+    What they leave in memory stays there, so Python need not look again and again for what of it may be freed.
+    """
     if config.getoption("dist", "no") == "no":
+        gc.set_threshold(*COLLECTIONS)
         config.pluginmanager.import_plugin("common_fixtures")
+        gc.freeze()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

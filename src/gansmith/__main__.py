@@ -1,5 +1,6 @@
 """``python -m gansmith``, which torchrun needs, and the ``gansmith`` command."""
 
+import gc
 import os
 import signal
 import sys
@@ -11,10 +12,14 @@ from gansmith.core.launched import note_exit_code
 SPINS = (
     "30000"  # iterations of busy waiting; GNU's default of 300,000 doubles the time on busy cores: docs/performance.md
 )
+# Python's own values but for the last: all objects are looked at a tenth as often. Torch's import makes half a million
+# that stay, and Python would look at all of them again and again while they are made.
+COLLECTIONS = (700, 10, 100)
 
 
 def main() -> None:
     """Run the command line."""
+    gc.set_threshold(*COLLECTIONS)
     _replace_closed_streams()
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # OpenMP reads it once, when torch is imported
@@ -28,6 +33,8 @@ def main() -> None:
     except SystemExit as ended:
         note_exit_code(ended.code)
         raise
+    finally:
+        gc.freeze()  # the process ends: to look for what may be freed would take longer than all the rest of it
 
 
 def _replace_closed_streams() -> None:

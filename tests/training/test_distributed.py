@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import time
 import warnings
@@ -656,22 +655,12 @@ def test_training_from_eight_shards_continues_after_a_kill_to_the_same_weights(b
 
 
 @pytest.mark.slow
-def test_train_in_two_processes_ends_with_the_code_of_a_mistake(tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "gansmith",
-        "train",
-        tmp_path / "nothing",
-        "--processes",
-        "2",
-        "--recipe",
-        "mlp-small",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
-    assert done.stderr.count("is neither a data set nor a path") == 1, "each process says it"
+def test_train_in_two_processes_ends_with_the_code_of_a_mistake(tmp_path, fork):
+    started = fork("train", tmp_path / "nothing", "--processes", "2", "--recipe", "mlp-small")
+    text = started.communicate()[1]
+    assert started.returncode == 2
+    assert "Traceback" not in text
+    assert text.count("is neither a data set nor a path") == 1, "each process says it"
 
 
 @pytest.mark.slow
