@@ -50,7 +50,7 @@ try:  # an extra
     from gansmith.web.listing import _card
     from gansmith.web.models import Models
     from gansmith.web.places import Places
-    from gansmith.web.runs import Watch
+    from gansmith.web.runs import Seen, Watch
 except ModuleNotFoundError:
     Watch = None  # type: ignore[assignment,misc]
 
@@ -139,8 +139,7 @@ def _watched(folder: Path) -> None:
         reader.refresh()
         while reader.log.catch_up():
             pass
-        before = {"version": reader.log.version, "whole": True, "rows": 0, "events": (0, 0)}
-        news = watch._news(reader, {**before, "snapshots": 0, "previews": 0})
+        news = list(reader.news(Seen(reader.life, reader.log.version, whole=1)))
         told += [reader.details(), reader.log.thinned(reader.log.columns, 0, 1e12, 1000), news, _evaluation(path, 0.1)]
     json.dumps(told, allow_nan=False)  # as an answer of the server
 
