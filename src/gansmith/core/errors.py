@@ -12,7 +12,7 @@ AREAS = frozenset({
 })  # fmt: skip
 
 
-NUMBER = re.compile(r"\d[\d,.]*")
+_NUMBER = re.compile(r"\d[\d,.]*")
 
 
 class GansmithError(ValueError):
@@ -99,7 +99,7 @@ def by_reason(problems: Iterable[tuple[str, str]], most: int = 3) -> list[str]:
     """
     groups: dict[str, list[tuple[str, str]]] = {}
     for name, reason in problems:
-        groups.setdefault(NUMBER.sub("0", reason), []).append((name, reason))
+        groups.setdefault(_NUMBER.sub("0", reason), []).append((name, reason))
     lines = []
     for group in sorted(groups.values(), key=lambda each: -len(each)):
         names, reasons = zip(*group, strict=True)

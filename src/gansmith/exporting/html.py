@@ -10,12 +10,10 @@ from pydantic import Field
 from gansmith.core.atomic_files import commit_file
 from gansmith.core.errors import GansmithError, ModelError
 from gansmith.core.one_file import MOST_BYTES, one_file, packed, static_files
-from gansmith.core.plain_files import read_json
 from gansmith.exporting.base import Exported, FileFormat, formats
 from gansmith.exporting.hub_folder import card_of
 from gansmith.exporting.onnx import Onnx
 from gansmith.inference.model import Model
-from gansmith.inference.model_record import MODEL_JSON
 from gansmith.inference.onnx_file import VERSION_DIGITS, digest_of, weights_key
 from gansmith.methods.capabilities import upscales
 from gansmith.runs.folder import RunFolder
@@ -48,8 +46,7 @@ class Html(FileFormat):
             content = onnx.path.read_bytes()
             keys = [digest_of(content)]  # of what `gansmith studio` draws from: an ONNX file, or a model folder
             if not raw:
-                folder = model.save(Path(temporary) / "model")
-                keys.insert(0, weights_key(read_json(folder / MODEL_JSON)))
+                keys.insert(0, weights_key(model.model_json()))
         static = static_files()
         code = static.joinpath("vendor", "ort.js").read_bytes() + static.joinpath("onnx_worker.js").read_bytes()
         data: dict[str, bytes | str] = {

@@ -1,20 +1,21 @@
 """A trained model run by torch: its networks, its discriminator, its folder."""
 
 import copy
+import hashlib
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import safetensors.torch
 import torch
 from numpy.typing import ArrayLike
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from gansmith.core.atomic_files import METADATA_KEY, commit_file, commit_json
 from gansmith.core.errors import ModelError
-from gansmith.core.plain_files import sha256_of
 from gansmith.core.runtime import pick_device
 from gansmith.inference.base import (
     LatentInput,
@@ -155,16 +156,23 @@ class Model(TrainedModel):
     def save(self, folder: Path) -> Path:
         """Write the model folder: model.json, and a .safetensors file per network that can also be loaded alone."""
         folder.mkdir(parents=True, exist_ok=True)
-        digests = {}
+        for name, content in self._weight_files():
+            commit_file(folder / name, lambda at, content=content: at.write_bytes(content))  # type: ignore[misc]
+        commit_json(folder / MODEL_JSON, self.model_json())
+        return folder
+
+    def model_json(self) -> dict[str, Any]:
+        """Return what ``save`` writes to model.json: the record, and the digests of the weight files."""
+        digests = {name: hashlib.sha256(content).hexdigest() for name, content in self._weight_files()}
+        return {**self.record.model_dump(mode="json"), "sha256": digests}
+
+    def _weight_files(self) -> Iterator[tuple[str, bytes]]:
+        """Yield the name and the bytes of each network's .safetensors file."""
         for name, network in self._networks.items():
             tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in network.state_dict().items()}
-            path = folder / f"{name}.safetensors"
             # A single entry, because safetensors writes several in random order and files must be reproducible.
             metadata = {METADATA_KEY: self.record.model_copy(update={"network": name}).model_dump_json()}
-            commit_file(path, lambda at, tensors=tensors, metadata=metadata: save_file(tensors, at, metadata))  # type: ignore[misc]
-            digests[path.name] = sha256_of(path)
-        commit_json(folder / MODEL_JSON, {**self.record.model_dump(mode="json"), "sha256": digests})
-        return folder
+            yield f"{name}.safetensors", safetensors.torch.save(tensors, metadata)
 
     def push_to_hub(self, repo: str, *, license: str = "", private: bool = False, token: str | None = None) -> str:
         """Publish the model on the Hugging Face Hub as NAME/REPO; return its address, hf:NAME/REPO@COMMIT.

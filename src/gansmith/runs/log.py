@@ -192,15 +192,15 @@ def _is_better(row: Row, best: Row) -> bool:
     missing = any(math.isnan(measure(each, "texture")) for each in both)
     if missing or abs(excess[0] - excess[1]) <= NOISE * math.hypot(*(_spread(each, "texture") for each in both)):
         excess = [0.0, 0.0]
-    ranks = [measure(each, "fd") * (1 + much) for each, much in zip(both, excess, strict=True)]
-    noise = NOISE * math.hypot(*(_spread(each, "fd") * (1 + much) for each, much in zip(both, excess, strict=True)))
-    if math.isnan(ranks[0]) or math.isnan(ranks[1]):
-        return math.isnan(ranks[1]) and not math.isnan(ranks[0])
-    if abs(ranks[0] - ranks[1]) <= noise:
-        if excess[0] != excess[1]:
-            return excess[0] < excess[1]
-        more = measure(row, "coverage") - measure(best, "coverage")
-        spreads = [_spread(each, "coverage") for each in both]
-        if min(spreads) > 0 and abs(more) > NOISE * math.hypot(*spreads):
-            return more > 0
-    return ranks[0] < ranks[1]
+    fd = [measure(each, "fd") * (1 + much) for each, much in zip(both, excess, strict=True)]
+    if math.isnan(fd[0]) or math.isnan(fd[1]):
+        return not math.isnan(fd[0])
+    judged = (  # lower is better; the first by which the two differ decides; without a spread coverage never does
+        (fd, [_spread(each, "fd") * (1 + much) for each, much in zip(both, excess, strict=True)]),
+        (excess, [0.0, 0.0]),
+        ([-measure(each, "coverage") for each in both], [_spread(each, "coverage") or math.inf for each in both]),
+    )
+    for (ours, its), spreads in judged:
+        if abs(ours - its) > NOISE * math.hypot(*spreads):
+            return ours < its
+    return fd[0] < fd[1]
