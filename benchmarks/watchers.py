@@ -45,7 +45,8 @@ ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--
 def process(*words: str) -> Iterator["subprocess.Popen[bytes]"]:
     """Run ``python -m gansmith WORDS`` inside, and end it."""
     command = [sys.executable, "-m", "gansmith", *words]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # two runs of two threads each on two cores crawl
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=one_thread) as child:
         try:
             yield child
         finally:

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from gansmith import api
+from gansmith.core import clock as core_clock
 from gansmith.core.errors import DiskFullError, TrainingError
 from gansmith.core.noise import Noise
 from gansmith.core.runtime import start_runtime
@@ -28,6 +29,7 @@ from gansmith.recipes.load import load_recipe
 from gansmith.runs.checkpoint import load_checkpoint
 from gansmith.runs.folder import RunFolder
 from gansmith.runs.options import RunOptions
+from gansmith.training import clock as speed
 from gansmith.training import prepare
 from gansmith.training import trainer as training
 from gansmith.training.state import RunState
@@ -621,3 +623,26 @@ def test_accuracy_is_logged_where_scores_have_a_boundary(loss, has_accuracy, tin
 def test_overrides_of_small_runs_are_known_to_every_recipe():
     assert set(small("mlp-small")) >= {"size=8", "batch_size=8", "hidden=[16]"}
     assert set(small("dcgan", *RHYTHM)) >= {"size=8", "base_channels=4", *RHYTHM}
+
+
+def test_a_run_whose_cores_others_take_says_so_once(tiny_file, tmp_path, monkeypatch, no_results, prose):
+    monkeypatch.setattr(core_clock, "cores", lambda: 2)
+    monkeypatch.setattr(core_clock.Load, "others", lambda _: 1.0)
+    monkeypatch.setattr(speed, "CROWD_SEC", 0.0)
+    monkeypatch.setattr(speed, "PROGRESS_SEC", 0.0)
+    for module in (speed, training):
+        monkeypatch.setattr(module, "threads", lambda: 2)
+    events = Listener()
+    run = train(tiny_file, tmp_path / "run", "mlp-small", on_event=events)
+    (said,) = [text for text in events.said("warning") if "wait for each other" in text]
+    assert f"OMP_NUM_THREADS=1 gansmith resume {run.folder} --accept-changes" in said
+    prose("threads that wait for each other", said.replace(str(tmp_path), "FOLDER"))
+
+
+@pytest.mark.parametrize(("threads", "others"), [(1, 1.0), (2, 0.2)])
+def test_a_run_that_has_the_cores_it_needs_says_nothing(monkeypatch, threads, others):
+    monkeypatch.setattr(core_clock, "cores", lambda: 2)
+    monkeypatch.setattr(core_clock.Load, "others", lambda _: others)
+    monkeypatch.setattr(speed, "CROWD_SEC", 0.0)
+    monkeypatch.setattr(speed, "threads", lambda: threads)
+    assert speed.Clock(0.0).crowd(start_runtime("cpu", "fp32")) == 0.0

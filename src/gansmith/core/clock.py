@@ -11,6 +11,8 @@ monotonic = time.monotonic
 wall = time.time  # seconds since 1970
 process = time.process_time  # of all cores, for this process
 
+CROWDED = 0.3  # cores that others may use beyond those that are free
+
 _command_began: float | None = None
 
 
@@ -39,6 +41,11 @@ class Load:
         with suppress(OSError, AttributeError):  # not Linux: the mean of a minute, with this process
             return max(0.0, os.getloadavg()[0] - (_own_sec() - self._own) / max(seconds, 1e-9))
         return None
+
+    def crowd(self, mine: int) -> float:
+        """Return the cores that other processes used, if they leave less than ``mine`` of them free; else 0."""
+        others = self.others() or 0.0
+        return others if others + mine > cores() + CROWDED else 0.0
 
 
 def cores() -> int:

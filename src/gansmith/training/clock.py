@@ -2,10 +2,12 @@
 
 import time
 
+from gansmith.core.clock import Load
 from gansmith.core.events import Speed
-from gansmith.core.runtime import Runtime
+from gansmith.core.runtime import Runtime, threads
 
 PROGRESS_SEC = 0.5
+CROWD_SEC = 60.0  # in which other processes have to take cores from this run before it is said
 
 
 class Clock:
@@ -14,6 +16,8 @@ class Clock:
     def __init__(self, kimg: float) -> None:
         self._start = self._last = time.perf_counter()
         self._first_kimg = kimg
+        self._load: Load | None = Load()
+        self._load_since = self._start
 
     def due(self) -> bool:
         """Say whether PROGRESS_SEC have passed since the last report of progress."""
@@ -21,6 +25,15 @@ class Clock:
             return False
         self._last = time.perf_counter()
         return True
+
+    def crowd(self, runtime: Runtime) -> float:
+        """Return the cores that other processes took for CROWD_SEC from a run of several threads, once; else 0."""
+        if self._load is None or time.perf_counter() - self._load_since < CROWD_SEC:
+            return 0.0
+        several = runtime.device.type == "cpu" and runtime.world_size == 1 and threads() > 1
+        others = self._load.crowd(threads()) if several else 0.0
+        self._load, self._load_since = None if others else Load(), time.perf_counter()
+        return others
 
     def read(self, kimg: float, schedule_kimg: float, runtime: Runtime) -> Speed:
         """Return wall_sec (since this start), img_per_sec, eta_sec (until the end) and memory_mb (peak)."""

@@ -30,7 +30,6 @@ from gansmith.training.time_limit import too_late_sec, train_sec
 STEADY_SEC, LIMIT_SHARE = 15.0, 0.1  # the most time for a measurement, and its share of a time limit
 WINDOW_SEC, WINDOWS, SPREAD = 0.5, 4, 0.15  # steady: so many windows in a row differ by at most this share
 OWN = "own"  # the extractor that is trained on the data
-CROWDED = 0.3  # cores that others may use beyond those that are free
 OVERHEAD = 0.05  # share of a run's time for previews, checkpoints and snapshots
 
 
@@ -245,13 +244,11 @@ def _measured(step: Callable[[], float], images_per_step: int, runtime: Runtime,
         if now - start >= min(WINDOW_SEC, most_sec / WINDOWS):
             speeds.append(images / max(now - start, 1e-9))
             start, images = now, 0
-    last, others = speeds[-WINDOWS:], load.others()
+    last = speeds[-WINDOWS:]
     found = len(last) / sum(1 / each for each in last) * (1 - OVERHEAD)
     doubt = "" if max(last) <= (1 + SPREAD) * min(last) else f"it varied from {min(last):,.0f} to {max(last):,.0f}"
-    if others is not None and runtime.device.type == "cpu":
-        mine = threads() * runtime.world_size
-        if others + mine > clock.cores() + CROWDED:
-            doubt += f"{'; ' if doubt else ''}other processes use {others:.1f} of {clock.cores()} cores"
+    if runtime.device.type == "cpu" and (others := load.crowd(threads() * runtime.world_size)):
+        doubt += f"{'; ' if doubt else ''}other processes use {others:.1f} of {clock.cores()} cores"
     told = json.loads(runtime.broadcast_text(json.dumps([found, doubt])))
     return Speed(*told)
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from gansmith.core.events import (
     silent,
 )
 from gansmith.core.randomness import derive_seed
-from gansmith.core.runtime import Runtime
+from gansmith.core.runtime import Runtime, threads
 from gansmith.data.base import ImageData
 from gansmith.data.batches import BatchStream
 from gansmith.recipes import AUTO
@@ -145,8 +146,17 @@ class Trainer:
             if self._clock.due():
                 speed = Speed(kimg=state.kimg, **self._speed())
                 self.on_event(ProgressEvent(self._progress(), speed))
+                if others := self._clock.crowd(runtime):
+                    self._say_crowded(others)
 
         return state.iteration >= self.length.iterations
+
+    def _say_crowded(self, others: float) -> None:
+        """Warn that the threads of this run wait for each other on a busy machine."""
+        text = f"other processes use {others:.1f} of {clock.cores()} cores, so the {threads()} threads of this run wait"
+        remedy = f"Ctrl-C, then OMP_NUM_THREADS=1 gansmith resume {shlex.quote(str(self.run.path))} --accept-changes"
+        more = "one thread may be several times faster"
+        self.on_event(MessageEvent("warning", f"{text} for each other; {more}\n  to go on with one: {remedy}"))
 
     def _is_time_to_save(self) -> bool:
         """Say in the main process whether --save-every-minutes asks for a checkpoint."""
