@@ -4,15 +4,17 @@ import dataclasses
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from unittest import mock
 
 import pytest
+import torch
 
 from gansmith import api
 from gansmith.core import clock
+from gansmith.core.runtime import start_runtime
 from gansmith.recipes.load import load_recipe
 from gansmith.runs.folder import RunFolder
 from gansmith.runs.length import Budget, RunLength, TimeLimit
@@ -22,7 +24,7 @@ from gansmith.training import prepare
 from gansmith.training import run as running
 from gansmith.training import trainer as training
 from gansmith.training.prepare import Speed
-from gansmith.training.time_limit import PROMISE_SEC, SHORT_RESULTS_SEC, SNAPSHOT_SHARE, Timekeeper
+from gansmith.training.time_limit import CROWD_SEC, PROMISE_SEC, SHORT_RESULTS_SEC, SNAPSHOT_SHARE, Timekeeper
 from small_runs import Listener, assert_same_run, newest, resume, train
 
 MINUTE = 60.0
@@ -481,3 +483,78 @@ def test_the_load_of_other_processes(scripted, monkeypatch):
     load = clock.Load()
     scripted.go_on(4.0)
     assert load.others() == 1.5
+
+
+@pytest.fixture
+def shared_cores(monkeypatch) -> Iterator[list[float]]:
+    """Two cores; the last number of the list says how many of them other processes use."""
+    others, before = [0.0], torch.get_num_threads()
+    monkeypatch.setattr(clock, "cores", lambda: 2)
+    monkeypatch.setattr(clock.Load, "others", lambda _: others[-1])
+    monkeypatch.setattr(running, "available_cpus", lambda: 2)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    torch.set_num_threads(2)
+    yield others
+    torch.set_num_threads(before)
+
+
+def test_threads_follow_the_cores_that_others_leave(scripted, shared_cores):
+    limit, used = TimeLimit(4 * MINUTE), list[int]()
+    keeper, length = Timekeeper(limit, 0.0, RESULTS_SEC, most_threads=2), length_of(2000, limit)
+    for iteration in range(1, 1800):
+        shared_cores.append(1.0 if 60 < scripted.now < 120 else 0.1)
+        scripted.go_on(0.1)
+        due = length.is_due(length.checkpoint_every, iteration)
+        new = keeper.revise(length, iteration, 10, is_checkpoint=due, snapshot_every=0)
+        if new:
+            length = new
+            torch.set_num_threads(new.threads)
+        used.append(torch.get_num_threads())
+    changes = [at / 10 for at in range(1, len(used)) if used[at] != used[at - 1]]
+    assert used[0] == used[-1] == 2
+    assert len(changes) == 2
+    assert 60 <= changes[0] <= 60 + 2 * CROWD_SEC
+    assert 120 <= changes[1] <= 120 + 2 * CROWD_SEC
+
+
+@pytest.mark.parametrize("given", [{}, {"most_threads": 2, "OMP_NUM_THREADS": "2"}])
+def test_threads_that_are_not_its_choice_stay(scripted, shared_cores, monkeypatch, given):
+    shared_cores.append(2.0)
+    if "OMP_NUM_THREADS" in given:
+        monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert running._most_threads(start_runtime("cpu", "fp32")) == (0 if "OMP_NUM_THREADS" in given else 2)
+    keeper, length = Timekeeper(TimeLimit(100.0), 0.0, RESULTS_SEC), length_of(1000, TimeLimit(100.0))
+    for iteration in range(1, 800):
+        scripted.go_on(0.1)
+        length = keeper.revise(length, iteration, 1, is_checkpoint=iteration % 50 == 0, snapshot_every=0) or length
+    assert length.threads == 2
+
+
+@pytest.mark.slow
+def test_a_resumed_run_goes_on_with_the_threads_of_its_checkpoint(
+    limited, scripted, shared_cores, monkeypatch, tmp_path
+):
+    used, step = dict[int, int](), training.train_step
+
+    def watched(state, *arguments):
+        used[state.iteration] = torch.get_num_threads()
+        shared_cores.append(1.0 if 20 < scripted.now < 45 else 0.0)
+        step(state, *arguments)
+
+    monkeypatch.setattr(training, "train_step", watched)
+    events = Listener()
+    run = limited(tmp_path / "run", on_event=events, stop_at=220)
+    revised = revisions_of(run.folder)
+    assert used[219] == newest(run.folder).values["length"].threads == 1
+    assert any("1 thread instead of 2" in text for text in events.said("note"))
+    torch.set_num_threads(2)  # as a new process begins
+    assert resume(tmp_path / "run").finished
+    assert used[220] == 1
+    revised = revisions_of(run.folder)
+    assert {1, 2} == {length.threads for length in revised.values()}
+    mine = dict(used)
+    scripted.now = 0.0
+    torch.set_num_threads(2)
+    twin = train_with(revised, limited, tmp_path / "twin")
+    assert used == mine
+    assert_same_run(twin.folder, run.folder)

@@ -47,6 +47,11 @@ class Load:
         others = self.others() or 0.0
         return others if others + mine > cores() + CROWDED else 0.0
 
+    def room(self, most: int) -> int | None:
+        """Return how many threads, from 1 to ``most``, have a core beside other processes; None if that is unknown."""
+        others = self.others()
+        return None if others is None else max(1, min(most, int(cores() - others + CROWDED)))
+
 
 def cores() -> int:
     """Return the number of cores of the machine."""

@@ -45,6 +45,7 @@ class Revision:
     end: NotNegative
     check_at: NotNegative  # iteration of a further revision between two checkpoints; 0: none
     snapshot_every: NotNegative | None = None  # positions between snapshots; None: as decided at the start, 0: none
+    threads: Positive | None = None  # of torch, from here on; None: as at the start
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,11 @@ class RunLength:
     source: str  # a phrase for people, for example "25 kimg"
     limit: TimeLimit | None = None  # the length follows the speed to keep it; None: the length stays
     revision: Revision | None = None
+
+    @property
+    def threads(self) -> int | None:
+        """Return the threads of torch since the last revision; None: as at the start."""
+        return self.revision.threads if self.revision else None
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
@@ -97,11 +103,18 @@ class RunLength:
         return self.position(iteration) // every > self.position(iteration - 1) // every
 
     def revised(
-        self, iteration: int, end: int, images_per_iteration: int, *, check_at: int = 0, snapshot_every: int | None
+        self,
+        iteration: int,
+        end: int,
+        images_per_iteration: int,
+        *,
+        check_at: int = 0,
+        snapshot_every: int | None,
+        threads: int | None = None,
     ) -> "RunLength":
         """Return a length that ends at iteration ``end``; up to ``iteration`` nothing changes."""
         planned = self.iterations if self.revision is None else self.revision.planned
-        revision = Revision(iteration, self.position(iteration), planned, end, check_at, snapshot_every)
+        revision = Revision(iteration, self.position(iteration), planned, end, check_at, snapshot_every, threads)
         kimg, source = end * images_per_iteration / 1000, f"{self.limit} at the speed so far"
         return replace(self, schedule_kimg=kimg, iterations=end, source=source, revision=revision)
 

@@ -177,6 +177,7 @@ def changes_since(
         number = "" if had == has else f", {has:,} instead of {had:,}"
         changes.append(f"data set '{record.data.source}': its images have changed{number} ({known.fingerprint[:12]})")
     recorded = record.numerics.model_dump()
+    recorded["threads"] = threads_at(record, checkpoint)
     more_or_fewer = record.numerics.processes != runtime.world_size
     for name, value in Numerics.of(runtime).model_dump().items():
         if recorded[name] != value and not (more_or_fewer and name in ALLOWED):
@@ -185,6 +186,12 @@ def changes_since(
         if _digest(Path(plugin.file)) != plugin.sha256:
             changes.append(f"plugin {plugin.file} was edited")
     return changes
+
+
+def threads_at(record: RunRecord, checkpoint: Checkpoint) -> int:
+    """Return the threads that a run used from a checkpoint on: a time limit may have changed their number."""
+    length: RunLength | None = checkpoint.values.get("length")
+    return (length and length.threads) or record.numerics.threads
 
 
 def edits(record: RunRecord, checkpoint: Checkpoint) -> list[str]:

@@ -37,7 +37,7 @@ from gansmith.runs.folder import RECORD, RunFolder, remove_leftovers
 from gansmith.runs.length import Budget
 from gansmith.runs.log import append_row, read_rows
 from gansmith.runs.options import RunOptions
-from gansmith.runs.record import Change, Numerics, change_of_processes, changes_since, make_run_record
+from gansmith.runs.record import Change, change_of_processes, changes_since, make_run_record, threads_at
 from gansmith.training.first_weights import take_weights
 from gansmith.training.memory import naming_what_fits, refuse_too_large
 from gansmith.training.prepare import Prepared, find_data, open_for, precise_enough
@@ -119,7 +119,8 @@ def start_run(
                 "note", f"{length.schedule_kimg:,.1f} kimg in {length.iterations:,} iterations ({length.source})"
             )
         )
-        timekeeper = Timekeeper(length.limit, options.began, results_sec(recipe, data.spec))
+        results = results_sec(recipe, data.spec)
+        timekeeper = Timekeeper(length.limit, options.began, results, most_threads=_most_threads(runtime))
         return _train(Trainer(state, data, runtime, run, length, timekeeper), stop, around)
 
 
@@ -173,7 +174,7 @@ def _resumed(
     runtime.slice_of(recipe.batch_size)  # refuses numbers of processes, before anything is written
     options = _options_of(run)
     source = _find_again(run, options, runtime)
-    _restore_threads(record.numerics)
+    _restore_threads(threads_at(record, checkpoint))
     recipe, data = open_for(recipe, source, options, runtime, on_event)
     changes = changes_since(record, checkpoint, recipe, data.spec, runtime)
     sums = run.log_sums(checkpoint.values["log_sizes"])
@@ -230,6 +231,7 @@ def _resumed(
         results_sec(recipe, data.spec),
         used_sec=checkpoint.values.get("used_sec", 0.0),
         snapshot_sec=sum(row.get("snapshot_sec", 0.0) for row in read_rows(run.timing)),
+        most_threads=_most_threads(runtime),
     )
     if length.limit is not None and state.iteration < length.iterations:
         left = timekeeper.left()
@@ -404,10 +406,16 @@ def _note_time(trainer: Trainer, event: str) -> None:
         append_row(trainer.run.timing, {**row, "utc": datetime.now(UTC).isoformat(timespec="seconds")})
 
 
-def _restore_threads(recorded: Numerics) -> None:
+def _most_threads(runtime: Runtime) -> int:
+    """Return up to how many threads a run with a time limit may use; 0 if their number is not for it to choose."""
+    is_free = runtime.device.type == "cpu" and runtime.world_size == 1 and "OMP_NUM_THREADS" not in os.environ
+    return available_cpus() if is_free else 0
+
+
+def _restore_threads(recorded: int) -> None:
     """Use as many threads as before, if this machine grants them: the order of sums depends on it.
 
     OMP_NUM_THREADS takes precedence. More threads than CPUs run at a tenth of the speed of one.
     """
-    if "OMP_NUM_THREADS" not in os.environ and recorded.threads <= available_cpus():
-        set_threads(recorded.threads)
+    if "OMP_NUM_THREADS" not in os.environ and recorded <= available_cpus():
+        set_threads(recorded)

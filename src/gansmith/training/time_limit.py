@@ -1,4 +1,4 @@
-"""Keep a run to its time limit: watch its speed, revise its length, keep time for results."""
+"""Keep a run to its time limit: watch its speed, revise its length and threads, keep time for results."""
 
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from math import ceil
 
 from gansmith.core import clock
+from gansmith.core.runtime import threads as present_threads
 from gansmith.data.base import DataSpec
 from gansmith.recipes.recipe import Recipe
 from gansmith.runs.length import RunLength, TimeLimit
@@ -18,6 +19,7 @@ RARELY = 0.1  # share of the time limit after which the length is revised, also 
 POINT_SEC, SHORTEST_SEC = 0.25, 0.5  # between two notes of the speed; the least time that tells a speed
 NEAR_SEC = 5.0  # the speed before the end is that of the last seconds
 BUSY_SEC = 30.0  # the time over which a busy machine is judged, for the results
+CROWD_SEC = 15.0  # the time over which other processes are watched, for the number of threads
 PROMISE_SHARE, PROMISE_SEC = 0.05, 20.0  # a command ends within this share of its time limit or these seconds
 LATENESS, CAUTION = 0.6, 0.75  # parts of the promise by which results may end too late, or too early on a busy machine
 ENDING_SHARE = 0.5  # of the time after the start, at most, for the results; if it is not enough, they are shortened
@@ -89,14 +91,19 @@ class Timekeeper:
         *,
         used_sec: float = 0.0,
         snapshot_sec: float = 0.0,
+        most_threads: int = 0,
     ) -> None:
-        """Count from ``began``; earlier commands took ``used_sec``, and their snapshots ``snapshot_sec`` of it."""
+        """Count from ``began``; earlier commands took ``used_sec``, and their snapshots ``snapshot_sec`` of it.
+
+        ``most_threads``: up to so many threads are used, as many as have a core beside other processes; 0: no choice.
+        """
         self._limit, self._began, self._results_sec = limit, began, results_sec
         self._used_sec, self._snapshot_sec = used_sec, snapshot_sec
         self._total: dict[str, float] = {}  # seconds in this command, by the work that is no training
         self._last: dict[str, float] = {}  # seconds of the last time
         self._revised_at = self._started = clock.monotonic()
         self._slow_start = _slowness_since(began)
+        self._most_threads, self._load, self._load_since = most_threads, clock.Load(), self._started
         self._ended: tuple[float, float] | None = None  # when the results began: by the clock, and processor time
         self._after_start = self.left() if limit else 0.0
         self.restart(0)
@@ -169,7 +176,9 @@ class Timekeeper:
         left = self.left() - self._ending_sec()
         at_end = iteration >= length.iterations
         is_rare = now - self._revised_at >= max(RARELY * self._limit.seconds, NEAR_SEC)
-        if left > 0 and not (at_end or is_checkpoint or is_rare or (last and iteration == last.check_at)):
+        threads = self._other_threads()
+        is_expected = at_end or is_checkpoint or is_rare or (last and iteration == last.check_at)
+        if left > 0 and not (is_expected or threads):
             return None
         speed = self._speed(max(left, NEAR_SEC))
         if speed is None and at_end:  # a length that was much too short
@@ -179,7 +188,7 @@ class Timekeeper:
         end = iteration + int(max(left, 0.0) * (1 - self._share_aside()) * (speed or 0.0))
         settled = self._settled_sec() * (speed or 0.0)  # iterations
         if left > 0 and abs(end - length.iterations) <= settled:
-            if at_end or left > LATE * self._limit.seconds:
+            if at_end or (left > LATE * self._limit.seconds and not threads):
                 return None
             end = length.iterations
         self._revised_at = now
@@ -188,7 +197,25 @@ class Timekeeper:
         is_long = steps > 4 * settled + 2
         check_at = iteration + ceil(steps / 2) if is_close and is_long else 0
         every = self._snapshot_every(length, todo, snapshot_every)
-        return length.revised(iteration, end, images_per_iteration, check_at=check_at, snapshot_every=every)
+        if threads:
+            self.restart(iteration)
+            check_at = iteration + ceil(NEAR_SEC * (speed or 0.0))
+        used = threads or present_threads()
+        return length.revised(
+            iteration, end, images_per_iteration, check_at=check_at, snapshot_every=every, threads=used
+        )
+
+    def _other_threads(self) -> int | None:
+        """Return another number of threads, if other processes began or ceased to take cores; None to keep it.
+
+        Threads without a core of their own are waited for by all others, many times in each step.
+        """
+        now = clock.monotonic()
+        if not self._most_threads or now - self._load_since < CROWD_SEC:
+            return None
+        room = self._load.room(self._most_threads)
+        self._load, self._load_since = clock.Load(), now
+        return room if room != present_threads() else None
 
     def _settled_sec(self) -> float:
         assert self._limit is not None

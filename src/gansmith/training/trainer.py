@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shlex
 import tempfile
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from gansmith.core import clock
-from gansmith.core.errors import CheckpointError, DiskFullError, GansmithError, TrainingError, some_of
+from gansmith.core.errors import CheckpointError, DiskFullError, GansmithError, TrainingError, counted, some_of
 from gansmith.core.events import (
     MessageEvent,
     OnEvent,
@@ -24,7 +25,7 @@ from gansmith.core.events import (
     silent,
 )
 from gansmith.core.randomness import derive_seed
-from gansmith.core.runtime import Runtime, threads
+from gansmith.core.runtime import Runtime, set_threads, threads
 from gansmith.data.base import ImageData
 from gansmith.data.batches import BatchStream
 from gansmith.recipes import AUTO
@@ -39,6 +40,7 @@ from gansmith.runs.checkpoint import (
 from gansmith.runs.folder import RunFolder
 from gansmith.runs.length import RunLength
 from gansmith.runs.log import REVISED, LogEvent, append_row, best_snapshot
+from gansmith.runs.record import threads_at
 from gansmith.training.clock import Clock
 from gansmith.training.previews import PreviewWriter
 from gansmith.training.state import RunState, copy_weights, update_ratios
@@ -193,12 +195,22 @@ class Trainer:
         told = self.runtime.broadcast_text(json.dumps(new and new.to_json()))
         before, self.length = self.length, RunLength.from_json(json.loads(told))
         message = f"{before.schedule_kimg:,.1f} -> {self.length.schedule_kimg:,.1f} kimg, {self.length.source}"
+        if used := self._use_threads(self.length.threads):
+            message = f"{message}; {used}"
         if self.runtime.is_main:
             row = LogEvent(event=REVISED, iteration=state.iteration, kimg=round(state.kimg, 6), message=message)
             append_row(self.run.log, {**row, "length": self.length.to_json()})
             self.run.write_record(self.run.record.model_copy(update={"length": self.length}))
-        if abs(self.length.schedule_kimg / before.schedule_kimg - 1) > MENTIONED:
+        if used or abs(self.length.schedule_kimg / before.schedule_kimg - 1) > MENTIONED:
             self.on_event(MessageEvent("note", f"length: {message}"))
+
+    def _use_threads(self, wanted: int | None) -> str:
+        """Use so many threads, and say so; empty without a change. The order of sums depends on their number."""
+        present = threads()
+        if wanted is None or wanted == present or "OMP_NUM_THREADS" in os.environ:
+            return ""
+        set_threads(wanted)
+        return f"{counted(wanted, 'thread')} instead of {present}, as other processes leave room"
 
     def _progress(self) -> Progress:
         return Progress("training", self.state.kimg, self.length.schedule_kimg)
@@ -290,6 +302,8 @@ class Trainer:
         self._stream = self._make_stream()
         self._clock = Clock(state.kimg)
         self.length = length_at(checkpoint, self.length)
+        if self.runtime.world_size == 1:
+            self._use_threads(threads_at(self.run.record, checkpoint))
         self.timekeeper.restart(state.iteration)
         self.runtime.barrier()
         if self.runtime.is_main:  # newer checkpoints first: a resume after a kill must not continue from them
