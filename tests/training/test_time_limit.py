@@ -491,7 +491,6 @@ def shared_cores(monkeypatch) -> Iterator[list[float]]:
     others, before = [0.0], torch.get_num_threads()
     monkeypatch.setattr(clock, "cores", lambda: 2)
     monkeypatch.setattr(clock.Load, "others", lambda _: others[-1])
-    monkeypatch.setattr(running, "available_cpus", lambda: 2)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     torch.set_num_threads(2)
     yield others
@@ -547,14 +546,13 @@ def test_a_resumed_run_goes_on_with_the_threads_of_its_checkpoint(
     revised = revisions_of(run.folder)
     assert used[219] == newest(run.folder).values["length"].threads == 1
     assert any("1 thread instead of 2" in text for text in events.said("note"))
-    torch.set_num_threads(2)  # as a new process begins
+    assert torch.get_num_threads() == 2  # another run in this process begins as this one did
     assert resume(tmp_path / "run").finished
     assert used[220] == 1
     revised = revisions_of(run.folder)
     assert {1, 2} == {length.threads for length in revised.values()}
     mine = dict(used)
     scripted.now = 0.0
-    torch.set_num_threads(2)
     twin = train_with(revised, limited, tmp_path / "twin")
     assert used == mine
     assert_same_run(twin.folder, run.folder)

@@ -45,6 +45,7 @@ class Runtime:
     world_size: int = 1
     precision: str = "fp32"  # of forward passes: fp32 or bf16
     compiled: bool = False  # networks run as graphs of torch.compile
+    threads: int = 1  # of torch on the CPU at the start; a run may change their number, and restores it at its end
 
     @property
     def is_main(self) -> bool:
@@ -291,7 +292,7 @@ def start_runtime(device: str = "auto", precision: str = "auto", *, compiled: bo
         torch.cuda.set_device(chosen)
     each_has_a_gpu = chosen.type == "cuda" and local_processes() <= torch.cuda.device_count()
     rank, world_size = join("nccl" if each_has_a_gpu else "gloo")  # NCCL refuses two processes on one GPU
-    runtime = Runtime(chosen, rank, world_size, precision, compiled)
+    runtime = Runtime(chosen, rank, world_size, precision, compiled, threads())
     refuse_other_versions(runtime)
     return runtime
 

@@ -329,6 +329,7 @@ def _train(trainer: Trainer, stop: StopRequest, around: Surroundings) -> int:
             + f"\n  the last checkpoint is intact; make room, then: {command_for(run.path)}",
         ) from problem
     finally:
+        set_threads(trainer.runtime.threads)
         if loggers is not None:
             loggers.close(outcome)
         if main:
@@ -409,7 +410,7 @@ def _note_time(trainer: Trainer, event: str) -> None:
 def _most_threads(runtime: Runtime) -> int:
     """Return up to how many threads a run with a time limit may use; 0 if their number is not for it to choose."""
     is_free = runtime.device.type == "cpu" and runtime.world_size == 1 and "OMP_NUM_THREADS" not in os.environ
-    return available_cpus() if is_free else 0
+    return runtime.threads if is_free else 0
 
 
 def _restore_threads(recorded: int) -> None:
