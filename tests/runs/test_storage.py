@@ -285,5 +285,5 @@ def test_names_in_storage_that_lead_out_of_the_run_are_not_fetched(tmp_path):
     with mock.patch.object(store, "_list", return_value={**store._list(), "../../escaped": 8, "..\\escaped": 8}):
         store.pull(tmp_path / "a" / "b" / "fetched")
     assert "run.json" in files_of(tmp_path / "a" / "b" / "fetched")
-    assert not [path for path in tmp_path.rglob("*escaped*")]
+    assert not list(tmp_path.rglob("*escaped*"))
     fsspec.filesystem("memory").rm("/hostile", recursive=True)
