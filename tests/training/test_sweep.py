@@ -82,6 +82,16 @@ def test_folders_have_names_that_need_no_quotes_and_are_unlike(tmp_path):
     assert len(folder.record.runs) == 4
 
 
+def test_a_sweep_in_the_processes_of_torchrun_is_refused_before_anything_is_written(tmp_path, monkeypatch, refused):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with refused("run.sweep_in_processes"):
+        api.sweep("fashion-sample", ["lr=1,2"], recipe="mlp-small", out=tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+    SweepFolder.begin(tmp_path / "s", planned("lr=1,2"))
+    with refused("run.sweep_in_processes"):
+        api.resume_sweep(tmp_path / "s")
+
+
 @pytest.mark.parametrize("name", ["..", ".", "../photos", "/home/photos", "a/b", ""])
 def test_a_folder_outside_of_the_sweep_is_refused_because_it_would_be_emptied(name, tmp_path):
     folder = SweepFolder.begin(tmp_path / "s", planned("lr=1,2"))
