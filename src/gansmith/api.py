@@ -27,6 +27,7 @@ from gansmith.core.events import (
 )
 from gansmith.core.file_names import can_be_path
 from gansmith.core.html import facts
+from gansmith.core.launched import rank_and_size
 from gansmith.core.metric_name import column_of
 from gansmith.core.on_ray import connected, run_together
 from gansmith.core.processes import digest_of, launch_id
@@ -471,6 +472,7 @@ def sweep(
 
     Raises GansmithError for a combination that is no recipe, and for more than ``most_runs`` runs.
     """
+    _refuse_sweep_in_processes()
     if isinstance(keywords.get("recipe", AUTO), str) and keywords.get("recipe", AUTO) == AUTO:
         raise GansmithError(
             "run.sweep_needs_recipe",
@@ -511,7 +513,18 @@ def resume_sweep(
     progress: bool = True,
 ) -> Sweep:
     """Train the runs of a sweep that are left, and compare all; CheckpointError for a folder that is no sweep."""
+    _refuse_sweep_in_processes()
     return _swept(SweepFolder.open(Path(folder)), on, gpus_per_run, on_event, progress)
+
+
+def _refuse_sweep_in_processes() -> None:
+    """Raise GansmithError where torchrun has started several processes: each would train the whole sweep."""
+    if (size := rank_and_size()[1]) > 1:
+        raise GansmithError(
+            "run.sweep_in_processes",
+            f"a sweep trains its runs one after the other in one process, and this is one of {size}"
+            "\n  leave out torchrun; to train several runs at once, add --on local",
+        )
 
 
 @outliving_terminal()

@@ -129,9 +129,35 @@ def test_plain_bytes_and_labels_of_text(tmp_path):
     assert open_data(write(tmp_path / "y.parquet", {"png": FILES, "label": [None, 1] * 6})).labels is None
 
 
-def test_an_empty_cell_is_a_bad_image(tmp_path):
-    columns = {"image": [*FILES, *FILES, None]}
-    assert len(open_data(write(tmp_path / "x.parquet", columns))) == 24
+@pytest.mark.parametrize("in_hub_layout", [False, True])
+def test_a_cell_without_an_image_is_left_out_and_named(tmp_path, in_hub_layout):
+    cells = [*FILES * 8, None, b"", *FILES * 8]
+    if in_hub_layout:
+        cells = [{"bytes": cell, "path": "a.png"} for cell in cells]
+    data = open_data(write(tmp_path / "x.parquet", {"image": cells}))
+    assert (data.read(range(192))[..., 0] == np.concatenate([PIXELS] * 16)).all()
+    assert [(each["file"], each["reason"]) for each in data.summary.quarantine] == [
+        ("x/096", "row 96 of column 'image' is null"),
+        ("x/097", "row 97 of column 'image' is empty"),
+    ]
+
+
+def test_only_the_row_groups_that_are_wanted_are_read_and_none_beyond_the_last_row(tmp_path, monkeypatch):
+    columns = {"image": FILES * 40}
+    parquet.write_table(arrow.table(columns), path := tmp_path / "x.parquet", row_group_size=240)
+    source, read = find_source(path), []
+    of_table = parquet.ParquetFile.iter_batches
+
+    def noted(table, *arguments, **more):
+        for batch in of_table(table, *arguments, **more):
+            read.append(batch.num_rows)
+            yield batch
+
+    monkeypatch.setattr(parquet.ParquetFile, "iter_batches", noted)
+    items = source.scan().items
+    found = {place: reading() for place, reading in source.stream([items[300], items[250]])}
+    assert found == {0: FILES[0], 1: FILES[10]}
+    assert read == [64], "the rest of the group is not read"
 
 
 def test_files_that_hold_no_images_are_refused(tmp_path, refused):

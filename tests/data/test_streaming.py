@@ -18,7 +18,7 @@ from gansmith.data.base import DataOptions, ImageData
 from gansmith.data.batches import BatchStream
 from gansmith.data.open import open_data
 from gansmith.data.sources.folders_archives import TarSource
-from gansmith.data.streaming import cut_in_pieces, windowed_order
+from gansmith.data.streaming import SUM_BYTES, cut_in_pieces, windowed_order
 from small_images import write_shards
 
 pytestmark = pytest.mark.usefixtures("cache_folder", "restored_readers")
@@ -97,6 +97,25 @@ def test_a_start_waits_for_no_whole_piece_if_single_images_are_found_quickly(sha
         shutil.rmtree(data.pixels.folder)
         assert torch.equal(batches(data, range(1))[0], whole)
     assert work == [], "no piece is decoded whole, and no header read again"
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "of other places", "of an older version"])
+def test_places_that_were_damaged_are_found_again(shards, damage):
+    whole = streamed(shards[0]).read(range(COUNT))
+    (kept,) = streamed(shards[0]).pixels.folder.parent.glob("offsets-*.npy")
+    places = np.load(kept)
+    content = {
+        "empty": b"",
+        "cut": kept.read_bytes()[:-60],
+        "of other places": kept.read_bytes().replace(places[-1].tobytes(), (places[-1] + [50, 512, 0]).tobytes()),
+        "of an older version": kept.read_bytes()[:-SUM_BYTES],
+    }[damage]
+    good = kept.read_bytes()
+    kept.write_bytes(content)
+    data = streamed(shards[0])
+    shutil.rmtree(data.pixels.folder)
+    assert (data.read(range(COUNT)) == whole).all()
+    assert kept.read_bytes() == good, "the file is whole again"
 
 
 def test_a_start_from_compressed_shards_waits_for_whole_pieces(shards):

@@ -273,3 +273,17 @@ def test_one_process_of_a_machine_fetches_and_the_others_wait(tmp_path, monkeypa
     with mock.patch.object(storage.time, "sleep", side_effect=lambda _: folder.mkdir()) as waited:
         store.pull(folder)  # another process makes it meanwhile
     assert waited.call_count == 1
+
+
+def test_names_in_storage_that_lead_out_of_the_run_are_not_fetched(tmp_path):
+    made_by_hand(tmp_path / "run", "000000003")
+    store = Store("memory://hostile/run")
+    store.push(RunFolder(tmp_path / "run"))
+    for name in ("../../escaped", "samples/../../../escaped", "\\escaped"):
+        content = store._files.store["/hostile/run/run.json"]
+        store._files.store[f"/hostile/run/{name}"] = content
+    with mock.patch.object(store, "_list", return_value={**store._list(), "../../escaped": 8, "..\\escaped": 8}):
+        store.pull(tmp_path / "a" / "b" / "fetched")
+    assert "run.json" in files_of(tmp_path / "a" / "b" / "fetched")
+    assert not list(tmp_path.rglob("*escaped*"))
+    fsspec.filesystem("memory").rm("/hostile", recursive=True)

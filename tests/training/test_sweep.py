@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 
 from gansmith import api
-from gansmith.core.errors import DiskFullError, TrainingError
+from gansmith.core.errors import CheckpointError, DiskFullError, TrainingError
 from gansmith.core.events import silent
 from gansmith.evaluation.variants import compare_variants
 from gansmith.parts.metrics.base import Number
@@ -82,6 +82,26 @@ def test_folders_have_names_that_need_no_quotes_and_are_unlike(tmp_path):
     assert len(folder.record.runs) == 4
 
 
+def test_a_sweep_in_the_processes_of_torchrun_is_refused_before_anything_is_written(tmp_path, monkeypatch, refused):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with refused("run.sweep_in_processes"):
+        api.sweep("fashion-sample", ["lr=1,2"], recipe="mlp-small", out=tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+    SweepFolder.begin(tmp_path / "s", planned("lr=1,2"))
+    with refused("run.sweep_in_processes"):
+        api.resume_sweep(tmp_path / "s")
+
+
+@pytest.mark.parametrize("name", ["..", ".", "../photos", "/home/photos", "a/b", ""])
+def test_a_folder_outside_of_the_sweep_is_refused_because_it_would_be_emptied(name, tmp_path):
+    folder = SweepFolder.begin(tmp_path / "s", planned("lr=1,2"))
+    folder.add(("lr=1",))
+    path = tmp_path / "s" / "sweep.json"
+    path.write_text(path.read_text().replace('"lr-1_seed-0"', json.dumps(name)))
+    with pytest.raises(CheckpointError, match=f"'{name}' is not the name of a folder within the sweep"):
+        api.resume_sweep(tmp_path / "s", progress=False)
+
+
 def test_a_run_that_diverges_has_failed_and_a_full_disk_ends_the_sweep(tmp_path):
     def diverging(path, name):
         raise TrainingError("training.diverged", "not finite\n  lower lr")
@@ -138,6 +158,25 @@ def test_a_sweep_of_six_with_a_collapse_and_a_pause(tiny_file, tmp_path, refused
     assert json.loads(json.dumps(found.to_json()))["variants"]["A"]["numbers"][found.table.metric][1] > 0
 
 
+def test_a_run_whose_losses_are_not_finite_has_failed_is_last_and_does_not_win(tiny_file, tmp_path):
+    found = swept(tiny_file, tmp_path / "s", "lr=1e30,2e-3", steps=6, seeds=1)
+    broken, good = found.table.variants
+    assert (broken.verdicts, broken.runs[0].numbers) == ("1 failed", {})
+    assert "not finite" in broken.runs[0].error
+    assert good.runs[0].state == "finished"
+    assert [variant.letter for variant in found.table.ranked] == ["B", "A"]
+
+
+def test_a_run_that_failed_after_a_good_snapshot_does_not_win(tiny_file, tmp_path):
+    swept(tiny_file, tmp_path / "s", seeds=1, steps=60)
+    folder = SweepFolder(tmp_path / "s")
+    best = compare_variants(folder).ranked[0]
+    folder.note(best.runs[0].folder, "failed", "not finite")
+    table = compare_variants(folder)
+    assert best.letter not in table.leaders
+    assert table.ranked[-1].letter == best.letter
+
+
 def of_numbers(sweep: SweepFolder, values: dict[tuple[str, ...], tuple[float, ...]]):
     """Return the table of a sweep whose runs have these values of fd."""
     for changes in values:
@@ -160,6 +199,9 @@ def test_a_variant_is_worse_if_its_seeds_say_so(tmp_path):
     assert table.variants[0].number("fd1k_own").deviation == pytest.approx(0.1)
     assert [variant.letter for variant in table.ranked] == ["B", "C", "A"]
     assert table.sentence == "B, C better by fd1k_own over 3 seeds"
+    behind = SweepFolder.begin(tmp_path / "behind", planned("lr=1,2,3,4", seeds=(0, 1, 2)))
+    values = {("lr=1",): (None,) * 3, ("lr=2",): (3.0, 3.1, 2.9), ("lr=3",): (2.0, 2.1, 1.9), ("lr=4",): (1.0, 1.1, 1)}
+    assert [variant.letter for variant in of_numbers(behind, values).ranked] == ["D", "C", "B", "A"]
     one = SweepFolder.begin(tmp_path / "one", planned("lr=1,2"))
     table = of_numbers(one, {("lr=1",): (2.0,), ("lr=2",): (1.0,)})
     assert "one seed" in table.sentence

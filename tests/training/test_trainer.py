@@ -324,6 +324,21 @@ def test_a_run_that_stays_not_finite_ends_with_an_error(tiny_file, tmp_path, poi
     RunFolder(folder).lock()  # and it is free
 
 
+@pytest.mark.parametrize("steps", [1, 4, 12])
+def test_a_short_run_whose_steps_are_all_skipped_ends_with_an_error(steps, tiny_file, tmp_path, poison, no_results):
+    poison(lambda iteration, salt: True)
+    with pytest.raises(TrainingError, match="loss_discriminator") as caught:
+        train(tiny_file, tmp_path / "run", "mlp-small", "checkpoints=4", steps=steps)
+    assert caught.value.code == "training.diverged"
+
+
+def test_a_short_run_whose_steps_are_all_skipped_tries_other_draws_first(tiny_file, tmp_path, poison, no_results):
+    poison(lambda iteration, salt: salt == 0)
+    run = train(tiny_file, tmp_path / "run", "mlp-small", "checkpoints=2", steps=4)
+    assert run.finished
+    assert ("rollback", 0) in events_of(run) or ("rollback", 2) in events_of(run)
+
+
 @pytest.fixture
 def full_disk(monkeypatch):
     """Return a function that lets checkpoints of some iterations fail for want of room."""

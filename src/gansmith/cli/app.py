@@ -49,7 +49,7 @@ from gansmith.cli.options import ENDED_BY_VERDICT, PAUSED, USER_ERROR, flag
 from gansmith.cli.text import json_text
 from gansmith.core.errors import GansmithError, GansmithWarning, StoppedError, reason_of
 from gansmith.core.events import say
-from gansmith.core.launched import rank_and_size
+from gansmith.core.launched import rank_and_size, refuse_odd_launch
 from gansmith.core.signals import removing_half_files
 from gansmith.core.version import __version__
 
@@ -169,6 +169,7 @@ def main() -> None:
             warnings.simplefilter("always", GansmithWarning)
             warnings.showwarning = _print_warning
             _refuse_removed_folder()
+            refuse_odd_launch()
             _run(words)
     except (GansmithError, OSError) as problem:
         if rank_and_size()[0] and _code_of(problem) != "training.process_lost":

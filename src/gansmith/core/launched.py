@@ -4,12 +4,27 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from gansmith.core.errors import GansmithError
+
 ENDED = "GANSMITH_ENDED"  # the file in which the first process notes its exit code, for ``gansmith --processes``
 
 
 def rank_and_size() -> tuple[int, int]:
-    """Return this process's number among those of the run, and how many there are."""
-    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    """Return this process's number among those of the run, and how many there are; (0, 1) for an odd launch."""
+    rank, size = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
+    is_odd = not (rank.isdecimal() and size.isdecimal() and int(rank) < int(size))
+    return (0, 1) if is_odd else (int(rank), int(size))
+
+
+def refuse_odd_launch() -> None:
+    """Raise GansmithError for a process number that no process of so many has."""
+    rank, size = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
+    if (rank, size) != tuple(map(str, rank_and_size())):
+        raise GansmithError(
+            "machine.odd_rank",
+            f"RANK is '{rank}' and WORLD_SIZE is '{size}', but processes have the numbers 0 to WORLD_SIZE - 1"
+            "\n  start all of them with torchrun or --processes, or unset both to run one process alone",
+        )
 
 
 def local_processes() -> int:

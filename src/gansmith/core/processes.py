@@ -32,7 +32,7 @@ from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-
 from gansmith.core.cpus import available_cpus
 from gansmith.core.errors import GansmithError, TrainingError
 from gansmith.core.events import say
-from gansmith.core.launched import ENDED, noted_exit_code, rank_and_size
+from gansmith.core.launched import ENDED, noted_exit_code, rank_and_size, refuse_odd_launch
 
 ANSWER_SEC = 40.0  # until an address answers
 GREETING_SEC = 15.0  # until what answers there has shown that it is the store of the main process
@@ -54,6 +54,7 @@ def join(backend: str) -> tuple[int, int]:
 
     Raises GansmithError if nobody answers at the address of the main process, or if a process does not come.
     """
+    refuse_odd_launch()
     rank, size = rank_and_size()
     if size == 1 or dist.is_initialized():
         return rank, size

@@ -35,6 +35,7 @@ from gansmith.imaging.images import ImageError, silence_readers
 WINDOWS = 4  # that the room holds: the one in use, the next one, and as much for what others use
 PIECES, FEWEST_SHARDS = 64, 4  # of a window: as small as this without shards; shards are cut if there would be fewer
 MOST_MAPPED = 4 * PIECES  # files of pieces that a process keeps open
+SUM_BYTES = 32  # at the end of the file of places: the SHA-256 of all before it
 AGAIN_SEC = 0.2  # until a process looks again for a piece that another one decodes
 
 
@@ -116,11 +117,13 @@ class StreamedItems:
         return f"'{name}' in '{self.source.location}'"
 
     def _read(self) -> Any:
-        """Return the locators from the file, else from the source."""
+        """Return the locators from the file, if it is whole, else from the source."""
         with contextlib.suppress(OSError, ValueError):
-            kept = load_array(self.kept, mmap_mode="r")
-            if len(kept) == len(self.labels):
-                return kept
+            content = np.memmap(self.kept, np.uint8, "r")
+            if hashlib.sha256(content[:-SUM_BYTES].data).digest() == content[-SUM_BYTES:].tobytes():
+                kept = load_array(self.kept, mmap_mode="r")
+                if len(kept) == len(self.labels):
+                    return kept
         found = [item.locator for item in self._scan()]
         self.keep(found)
         return found
@@ -130,8 +133,9 @@ class StreamedItems:
         if hasattr(self.source, "shard_of") and all(type(part) is int for place in locators for part in place):
             buffer = io.BytesIO()
             np.save(buffer, np.array(locators, np.int64))
+            content = buffer.getvalue()
             with contextlib.suppress(OSError, DiskFullError):
-                commit_bytes(self.kept, buffer.getvalue(), flush=False)
+                commit_bytes(self.kept, content + hashlib.sha256(content).digest(), flush=False)
 
     def good(self, items: Sequence[Item]) -> list[Item]:
         """Return the items that were not left out."""

@@ -1,5 +1,6 @@
 """Compare the variants of a sweep: metrics as means and deviations over seeds."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from html import escape
@@ -32,7 +33,7 @@ class RunOfVariant:
     minutes: float
     verdict: str  # that ended the run, else of its last snapshot; "" without snapshots
     is_ended: bool  # the verdict ended it before its length
-    numbers: dict[str, Number]  # fd of its best snapshot, and metrics of its evaluation
+    numbers: dict[str, Number]  # fd of its best snapshot, and metrics of its evaluation; none if it failed
     snapshots: list[Row]
 
 
@@ -88,9 +89,15 @@ class SweepTable:
 
     @property
     def ranked(self) -> list[Variant]:
-        """Return the variants, the leaders first."""
-        places = {letter: place for place, letter in enumerate(self.leaders)}
-        return sorted(self.variants, key=lambda variant: places.get(variant.letter, len(places)))
+        """Return the variants, the leaders first, then the others from the best mean; last those without one."""
+
+        def place(variant: Variant) -> tuple[float, float]:
+            if variant.letter in self.leaders:
+                return self.leaders.index(variant.letter), 0.0
+            number = variant.number(self.metric)
+            return len(self.leaders), math.inf if number is None else badness(self.metric, number)
+
+        return sorted(self.variants, key=place)
 
     @property
     def metrics(self) -> list[str]:
@@ -213,7 +220,7 @@ def _read(sweep: Path, swept: SweptRun) -> RunOfVariant:
         minutes=round(seconds[-1] / 60, 2) if seconds else 0.0,
         verdict=ended_by or (snapshots[-1].get("verdict", HEALTHY) if snapshots else ""),
         is_ended=ended_by is not None,
-        numbers=_numbers(path, snapshots),
+        numbers={} if swept.state == "failed" else _numbers(path, snapshots),
         snapshots=snapshots,
     )
 

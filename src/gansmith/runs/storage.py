@@ -136,7 +136,7 @@ class Store:
         try:
             for name, size in names.items():
                 parts = name.split("/")
-                if name in (OWNER, TRIAL) or name.endswith(HALF):
+                if name in (OWNER, TRIAL) or name.endswith(HALF) or not _is_inside(name):
                     continue
                 if parts[0] == "checkpoints" and not (len(parts) == 3 and parts[1] in whole):
                     continue
@@ -250,6 +250,11 @@ def _name(run: RunFolder, path: Path) -> str:
 def _identity(record: dict[str, Any]) -> tuple[Any, ...]:
     """Return what tells one run from another, and never changes."""
     return record.get("created"), record.get("seed")
+
+
+def _is_inside(name: str) -> bool:
+    """Say whether a file there lies in the run's folder here: a name in object storage is any text."""
+    return not {"", ".", ".."}.intersection(name.split("/")) and "\\" not in name
 
 
 def _inside(folder: Path) -> list[Path]:

@@ -7,7 +7,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from gansmith.core.atomic_files import commit_json, file_lock, release_lock
 from gansmith.core.errors import CheckpointError, GansmithError, counted, reason_of
@@ -21,6 +21,7 @@ from gansmith.runs.folder import RunFolder, take_lock
 SWEEP = "sweep.json"
 MANY = 100  # more runs are asked back
 SWEEP_FORMAT = 1
+FOLDER_NAME = re.compile("[A-Za-z0-9_][A-Za-z0-9._-]*")
 NAME_LENGTH = 24  # characters of a value in the name of a folder
 
 Search = Literal["grid", "optuna"]
@@ -35,6 +36,14 @@ class SweptRun(FrozenModel):
     seed: int
     state: State = "waiting"
     error: str = ""  # of a run that failed
+
+    @field_validator("folder")
+    @classmethod
+    def _is_within(cls, folder: str) -> str:
+        """Refuse any other place: what lies in the folder is removed when a run begins."""
+        if FOLDER_NAME.fullmatch(folder):
+            return folder
+        raise ValueError(f"'{folder}' is not the name of a folder within the sweep")
 
 
 class SweepRecord(FrozenModel):

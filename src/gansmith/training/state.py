@@ -141,6 +141,10 @@ class RunState:
         norms = torch._foreach_norm([each for _, each in self._floats()], torch.inf)
         return bool(torch.stack(list(norms)).isfinite().all())
 
+    def is_untrained(self) -> bool:
+        """Say whether every step so far was skipped."""
+        return 0 < self.iteration <= int(self.bad_steps[0].item())
+
     def not_finite(self) -> list[str]:
         """Return the names of weights, batch statistics and averages that are not finite."""
         return [name for name, tensor in self._floats() if not tensor.isfinite().all()]

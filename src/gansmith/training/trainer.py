@@ -123,7 +123,7 @@ class Trainer:
             row_due = row_due or at_end
             if row_due:
                 not_finite = self._write_row({} if before is None else update_ratios(state, before))
-                if not self._is_healthy(not_finite):
+                if not self._is_healthy(not_finite, is_last=at_end):
                     self._roll_back(not_finite)
                     continue
 
@@ -252,15 +252,18 @@ class Trainer:
             now = {"length": self.length, "ended_by": decision.verdict}
             self.run.write_record(self.run.record.model_copy(update=now))
 
-    def _is_healthy(self, not_finite: list[str]) -> bool:
-        """Say whether training can go on, and report skipped steps; a few on their own do not roll back."""
+    def _is_healthy(self, not_finite: list[str], *, is_last: bool) -> bool:
+        """Say whether training can go on, and report skipped steps; a few on their own do not roll back.
+
+        At the end of a run a few are too many if they are all steps: its weights are those of the start.
+        """
         worst = int(self.state.bad_steps[1].item())
         self.state.bad_steps[1] = 0
         finite = self._is_finite()
         if worst:
             text = f"{worst} steps in a row were skipped: their gradients were not finite"
             self._write_event("skipped", f"{text} ({_few(not_finite)})")
-        return finite and worst <= BAD_STEPS_IN_A_ROW
+        return finite and worst <= BAD_STEPS_IN_A_ROW and not (is_last and self.state.is_untrained())
 
     def _is_finite(self) -> bool:
         return not self.runtime.any_process(not self.state.all_finite())  # each process has its own pools
@@ -297,7 +300,7 @@ class Trainer:
         checkpoint, _ = load_latest(self.run.checkpoints, accept=accept)
         state.restore(checkpoint.tensors, checkpoint.values, self.runtime)
         state.salt = salt
-        state.bad_steps.zero_()
+        state.bad_steps[int(state.is_untrained()) :] = 0
         state.meter.cells = {}
         self._stream = self._make_stream()
         self._clock = Clock(state.kimg)

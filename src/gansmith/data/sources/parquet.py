@@ -1,6 +1,7 @@
 """.parquet files with a column of encoded images, on a disk or in object storage."""
 
 import json
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import PurePosixPath
@@ -13,6 +14,7 @@ from gansmith.data.sources.folders_archives import given
 from gansmith.data.sources.hub import LABEL_COLUMNS
 from gansmith.data.sources.label_tables import no_classes
 from gansmith.data.sources.stored_file import StoredFile
+from gansmith.imaging.images import ImageError
 
 PARQUET_SUFFIX = ".parquet"
 IMAGE_COLUMNS = ("image", "img", "images", "jpg", "jpeg", "png", "webp")  # the first of these; else the only one
@@ -95,11 +97,11 @@ class ParquetSource:
             file = self._files[number]
             with self._opened(file) as table:
                 column = self._image_column(table.schema_arrow, file)
-                first = 0
+                rows, first = sorted(wanted), 0
                 for group in range(table.metadata.num_row_groups):
                     end = first + table.metadata.row_group(group).num_rows
-                    if any(first <= row < end for row in wanted):
-                        yield from _rows(table, group, column, first, wanted)
+                    if mine := rows[bisect_left(rows, first) : bisect_left(rows, end)]:
+                        yield from _rows(table, group, column, first, mine[-1], wanted)
                     first = end
 
     @contextmanager
@@ -171,13 +173,26 @@ def _other_names(file: StoredFile, names: Sequence[str], own: Sequence[str]) -> 
 
 
 def _rows(
-    table: Any, group: int, column: str, first: int, wanted: dict[int, int]
+    table: Any, group: int, column: str, first: int, last: int, wanted: dict[int, int]
 ) -> Iterator[tuple[int, Callable[[], Payload]]]:
-    """Yield the wanted rows of a row group, whose first row has the number ``first``."""
+    """Yield the wanted rows of a row group, whose first row has the number ``first``, up to the row ``last``."""
     for batch in table.iter_batches(ROWS_AT_ONCE, row_groups=[group], columns=[column]):
         for at in range(batch.num_rows):
             if (place := wanted.get(first + at)) is not None:
                 value = batch.column(0)[at].as_py()
                 value = value.get("bytes") if isinstance(value, dict) else value
-                yield place, given(value or b"")
+                yield place, given(value) if value else _refusing(first + at, column, is_null=value is None)
         first += batch.num_rows
+        if first > last:
+            return
+
+
+def _refusing(row: int, column: str, *, is_null: bool) -> Callable[[], Payload]:
+    """Return a function that raises ImageError for a cell without an image."""
+
+    def refuse() -> Payload:
+        raise ImageError(
+            "image.empty", f"row {row:,} of column '{printable(column)}' is {'null' if is_null else 'empty'}"
+        )
+
+    return refuse
