@@ -389,8 +389,8 @@ def test_what_gets_the_focus_is_in_sight(studio, open_page, height):
         for _ in range(times):
             page.keyboard.press(key)
             assert page.evaluate(seen), page.evaluate(words)
-    page.get_by_role("button", name="Put pin 1 into the − tray").press("Enter")
-    until(page, "document.getElementById('live').innerText === 'Pin 1 is in the − tray of Mix'")
+    page.get_by_role("button", name="Put pin 1 into the + tray").press("Enter")
+    until(page, "document.getElementById('live').innerText === 'Pin 1 is in the + tray of Mix'")
 
 
 @pytest.mark.parametrize("size", [PHONE, DESKTOP])
