@@ -23,6 +23,10 @@ def test_a_gan_is_trained_in_front_of_a_person(tmp_path, start_studio, open_page
     mend = page.get_by_role("button", name="Mend it")
     mend.wait_for()
     until(page, "/round [1-9]\\d/.test(document.querySelector('main')?.innerText)")
+    if size == DESKTOP:  # who follows the text sees nearly all of the picture beside it
+        text, picture = (page.locator(each).bounding_box() for each in (".lesson", "canvas.plane"))
+        assert text["x"] + text["width"] <= picture["x"]
+        assert picture["y"] + 0.9 * picture["height"] <= size[1]
     mend.click()
     page.get_by_role("button", name="Mended: watch what happens").wait_for()
     assert page.get_by_label("Penalty on D", exact=True).input_value() == "r1"

@@ -374,6 +374,25 @@ def test_the_page_works_by_keyboard_alone(studio, open_page):
     until(page, "location.hash.startsWith('#/judge')")
 
 
+@pytest.mark.parametrize("height", [600, 900])
+def test_what_gets_the_focus_is_in_sight(studio, open_page, height):
+    page = open_page(studio + WALL + "&seeds=3&pin=~~seeds%3D3", (1280, height))
+    until(page, DRAWN)
+    seen = """() => {
+      const focused = document.activeElement;
+      const { x, y, width, height } = focused.getBoundingClientRect();
+      const over = document.elementFromPoint(x + width / 2, y + Math.min(height / 2, 20));
+      return focused === document.body || over && (focused.contains(over) || over.contains(focused)); }"""
+    words = "document.activeElement.labels?.[0]?.innerText || document.activeElement.outerHTML.slice(0, 200)"
+    page.get_by_label("Direction 1", exact=True).focus()
+    for key, times in (("Tab", 12), ("Shift+Tab", 90)):
+        for _ in range(times):
+            page.keyboard.press(key)
+            assert page.evaluate(seen), page.evaluate(words)
+    page.get_by_role("button", name="Put pin 1 into the + tray").press("Enter")
+    until(page, "document.getElementById('live').innerText === 'Pin 1 is in the + tray of Mix'")
+
+
 @pytest.mark.parametrize("size", [PHONE, DESKTOP])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_is_accessible_and_fits(studio, open_page, size, scheme):

@@ -433,7 +433,10 @@ function Labels({ model, state, onChange }) {
 
 function Pins({ engine, model, page, change, choose, setProblem, onRemove }) {
   const { pins } = page;
-  const put = (id, tray) => change((now) => ({ [tray]: [...now[tray].filter((each) => each !== id), id], tab: "mix" }));
+  const put = (id, tray) => {
+    change((now) => ({ [tray]: [...now[tray].filter((each) => each !== id), id], tab: "mix" }));
+    say(`Pin ${id} is in the ${tray === "plus" ? "+" : "−"} tray of Mix`);
+  };
   const shift = (id, by) => change((now) => {
     const order = [...now.pins];
     const at = order.findIndex((each) => each.id === id);

@@ -282,7 +282,7 @@ function Lesson({ presets, id, replace }) {
     ${session.refused && !session.problem && html`<${Notice} kind="bad">${session.refused}<//>`}
     <div class="split learn">
       <div class="stack">
-        <${Panel} title=${preset.title}>
+        <${Panel} kind="lesson" title=${preset.title}>
           <div class="stack tight">
             <p>${mended ? preset.remedy.text : preset.text}</p>
             ${changed.length > 0 && html`<div class="row"><p class="help">Changed by you: ${changed.join(", ")}. The text above may no longer hold.</p>
@@ -339,7 +339,7 @@ function Stage({ session, shown, setShown, play, step, restart, ahead, beginTrai
   }, [modes]);
   const share = facts.of ? facts.found / facts.of : 0;
   return html`<${Mini} of=${canvas} view=${started.view} words=${`Round ${(facts.round ?? 0).toLocaleString("en")}${modes && `: ${modes}`}`} />
-  <${Panel} title="Training" tools=${html`<span class="soft small numbers">${`round ${(facts.round ?? 0).toLocaleString("en")} · ${facts.rate ? `${Math.round(facts.rate)} a second` : slow ? "slow motion" : "paused"}`}</span>
+  <${Panel} kind="stage" title="Training" tools=${html`<span class="soft small numbers">${`round ${(facts.round ?? 0).toLocaleString("en")} · ${facts.rate ? `${Math.round(facts.rate)} a second` : slow ? "slow motion" : "paused"}`}</span>
       ${modes && html`<${Badge} kind=${share > 0.7 ? "good" : share > 0.3 ? "warn" : "bad"}>${modes}<//>`}`}>
     <div class="stack tight">
       <div class="row">
