@@ -7,7 +7,7 @@ from gansmith.core.errors import DataError
 from gansmith.data.base import DataOptions, Item, Listing, Payload, Source
 from gansmith.data.sources.frames import ALL, FIRST, FramesOf
 
-NO_LABELS, FOLDER_LABELS = "none", "folders"
+NO_LABELS, FOLDER_LABELS, NAME_LABELS = "none", "folders", "names"
 
 
 def with_options(source: Source, options: DataOptions) -> Source:
