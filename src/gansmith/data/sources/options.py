@@ -33,10 +33,11 @@ def _under(source: Source, options: DataOptions) -> Source:
     if options.labels == NO_LABELS:
         return Unlabelled(source)
     if options.labels not in (None, FOLDER_LABELS):
+        what = "takes" if options.labels == NAME_LABELS else "is a table of"
         raise DataError(
             "data.table_without_files",
-            f"labels={options.labels} is a table of file names, but '{source.location}' has no image files"
-            "\n  a table needs a folder, a .zip or a .tar; to ignore the labels of the data: labels=none",
+            f"labels={options.labels} {what} file names, but '{source.location}' has no image files"
+            "\n  file names need a folder, a .zip or a .tar; to ignore the labels of the data: labels=none",
         )
     return source
 
