@@ -267,6 +267,56 @@ def test_folders_that_are_no_kinds_are_no_classes_unasked(tmp_path, names):
     assert listed(folder, labels="folders").classes == tuple(sorted(names))
 
 
+@pytest.mark.parametrize(("last", "is_running"), [(2, True), (3, True), (4, False)])
+def test_folders_of_files_that_are_numbered_through_are_no_classes(tmp_path, last, is_running):
+    sizes = (3, 3, last)
+    names = [f"{at:02d}/img{3 * at + number:08d}.png" for at, size in enumerate(sizes) for number in range(size)]
+    folder = write(tmp_path / "set", images(*names))
+    listing = listed(folder)
+    assert listing.classes == (() if is_running else ("00", "01", "02"))
+    assert any("numbered through" in note for note in listing.notes) == is_running
+    again = write(tmp_path / "again", images(*(f"{at:02d}/{number}.png" for at in range(3) for number in range(3))))
+    assert listed(again).classes == ("00", "01", "02")
+
+
+@pytest.mark.parametrize(
+    ("names", "classes"),
+    [
+        (("cat.{}.jpg", "dog.{}.jpg"), ("cat", "dog")),
+        (("0_{:03d}.png", "1_{:03d}.png"), ("0", "1")),
+        (("great_pyrenees_{}.png", "pug_{}.png"), ("great_pyrenees", "pug")),
+        (("n01440764_{}.png", "n01443537_{}.png"), ("n01440764", "n01443537")),
+        (("cat ({}).png", "dog ({}).png"), ("cat", "dog")),
+    ],
+)
+def test_first_words_of_file_names_are_said_and_classes_on_request(tmp_path, names, classes):
+    folder = write(tmp_path / "set", images(*(name.format(number) for name in names for number in range(6))))
+    listing = listed(folder)
+    assert listing.classes == ()
+    assert listing.notes == (
+        f"file names begin with 2 words ({', '.join(classes)}); labels=names takes them as classes",
+    )
+    asked = listed(folder, labels="names")
+    assert asked.classes == classes
+    assert all(item.name.startswith(classes[item.label]) for item in asked.items)
+    assert open_data(folder, DataOptions(labels="names")).spec.classes == classes
+
+
+@pytest.mark.parametrize(
+    "names", [("{:04d}.png",), ("img{}.png",), ("IMG_{}.png", "DSC_{}.png"), ("2021_{}.png", "2022_{}.png")]
+)
+def test_other_file_names_are_not_said(tmp_path, names):
+    folder = write(tmp_path / "set", images(*(name.format(number) for name in names for number in range(6))))
+    assert listed(folder).notes == ()
+
+
+def test_labels_from_names_need_two_words(tmp_path):
+    folder = write(tmp_path / "set", images(*(f"cat.{number}.png" for number in range(6))))
+    listing = listed(folder, labels="names")
+    assert listing.classes == ()
+    assert "labels=names needs file names of at least two words" in listing.notes[0]
+
+
 def test_folders_as_classes_that_differ_in_letters_alone_are_said(tmp_path):
     folder = write(tmp_path / "set", images("Cat/1.png", "cat/2.png", "dog/3.png"))
     assert "classes that differ only in letters or spaces: Cat, cat" in listed(folder).notes

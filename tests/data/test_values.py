@@ -55,6 +55,12 @@ def folder_of(tmp_path, ending, contents):
     return folder
 
 
+def areas(count: int) -> np.ndarray:
+    """Return 12 label maps of 20 px with areas of one value below ``count``, all of them used."""
+    labels = DRAW.permutation(np.arange(12 * 5 * 5) % count).reshape(12, 5, 5)
+    return labels.repeat(4, 1).repeat(4, 2).astype(np.uint8)
+
+
 def check_round_trip(folder, values, **options):
     """Assert that values come back in their type, within half a step, also when a run resumes; return the data set."""
     data = open_data(folder, DataOptions(**options))
@@ -120,7 +126,7 @@ def test_whole_numbers_of_64_bits_and_bool(tmp_path):
 
 @pytest.mark.parametrize("most", [1, 12])
 def test_masks_and_label_maps_are_seen_and_not_mixed(tmp_path, most, prose):
-    maps = (DRAW.random((12, 20, 20)) * (most + 1)).astype(np.uint8)
+    maps = areas(most + 1)
     data = open_data(folder_of(tmp_path, ".png", map(png, maps)), DataOptions(size=16))
     values = data.spec.values
     assert (values.depth, values.low, values.high) == ("8", (0.0,), (float(most),))
@@ -130,7 +136,7 @@ def test_masks_and_label_maps_are_seen_and_not_mixed(tmp_path, most, prose):
 
 
 def test_label_maps_without_0_are_seen(tmp_path):
-    maps = (DRAW.random((12, 20, 20)) * 9 + 3).astype(np.uint8)
+    maps = areas(9) + 3
     data = open_data(folder_of(tmp_path, ".png", map(png, maps)), DataOptions(size=16))
     assert (data.spec.values.low, data.spec.values.high) == ((0.0,), (11.0,))
 
@@ -488,12 +494,42 @@ def test_values_with_a_gap_that_is_no_mark_keep_their_range(tmp_path):
     assert open_data(folder_of(tmp_path, ".npy", map(npy, values))).spec.values.low == (-2000.0,)
 
 
-def test_a_label_map_with_a_mark_for_ignored_pixels_is_said(tmp_path):
-    values = (SHADES * 9).astype(np.uint8)[..., 0]
-    values[:, 0], values[:, 1] = 255, 0
-    data = open_data(folder_of(tmp_path, ".png", map(png, values)))
-    assert any("255, far from the others" in note for note in data.summary.notes)
-    assert (data.read([0])[0, ..., 0] == values[0]).all()
+@pytest.mark.parametrize("count", [2, 21, 34])
+def test_a_mark_for_ignored_pixels_of_label_maps_is_one_label_more(tmp_path, count):
+    maps = areas(count)
+    maps[:, :2] = 255
+    data = open_data(folder_of(tmp_path, ".png", map(png, maps)))
+    assert (data.spec.values.low, data.spec.values.high) == ((0.0,), (float(count),))
+    back = data.spec.values.in_units(data.read(range(12)))[..., 0]
+    assert (back == np.where(maps == 255, count, maps)).all()
+    assert any(f"255, far from the other labels (0 to {count - 1})" in note for note in data.summary.notes)
+
+
+@pytest.mark.parametrize("top", [12, 20, 60])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_dark_pictures_are_spread_and_are_no_label_maps(tmp_path, top, channels):
+    y, x = np.mgrid[0:64, 0:64] / 64
+    waves = [np.sin(4 * x + number + channel) * np.cos(3 * y) for number in range(6) for channel in range(channels)]
+    shades = np.array(waves).reshape(6, channels, 64, 64).transpose(0, 2, 3, 1)
+    pixels = ((shades + 1) / 2 * (top + 0.9)).astype(np.uint8)
+    pixels[:, 0, 0] = 0
+    folder = folder_of(tmp_path, ".png", [png(each.squeeze()) for each in pixels])
+    data = open_data(folder)
+    assert (data.spec.values.low, data.spec.values.high) == ((0.0,), (float(pixels.max()),))
+    assert f"dark pictures: values up to {pixels.max()} of 255 are spread; range=0:255 keeps them dark" in (
+        data.summary.notes
+    )
+    assert not any("label maps" in note for note in data.summary.notes)
+    assert (open_data(folder, DataOptions(range="0:255")).read(range(6)) == pixels).all()
+
+
+def test_dark_icons_on_a_transparent_ground_are_not_dark_pictures(tmp_path):
+    icons = np.zeros((12, 16, 16, 4), np.uint8)
+    icons[:, 4:12, 4:12] = 51, 51, 60, 255
+    icons[np.arange(12), 6, np.arange(12)] = 40, 51, 60, 255
+    data = open_data(folder_of(tmp_path, ".png", map(png, icons)))
+    assert data.spec.values is None
+    assert data.spec.channels == 4
 
 
 @pytest.mark.slow

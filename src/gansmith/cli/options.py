@@ -92,7 +92,7 @@ Labels = Annotated[
     typer.Option(
         metavar="TABLE",
         help="Take labels from a table: FILE, or FILE:FILECOLUMN:LABELCOLUMN with the names of its columns; "
-        "none: no labels; folders: sub-folders.",
+        "none: no labels; folders: sub-folders; names: first words of file names.",
         rich_help_panel=MORE,
     ),
 ]

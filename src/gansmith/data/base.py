@@ -50,8 +50,8 @@ class DataOptions(FrozenModel):
     mirror: flip images at random from left to right while training.
     pairs: each image is two side by side, a source and its target; ``size`` is the size of one of them.
     direction: "source-target" has sources at the left (or in the first folder), "target-source" at the right.
-    labels: None takes the labels that are found, "none" takes none, "folders" takes the sub-folders, and
-        FILE[:FILECOLUMN:LABELCOLUMN] a table (.csv, .tsv or .jsonl).
+    labels: None takes the labels that are found, "none" takes none, "folders" takes the sub-folders, "names" the
+        first words of the file names (cat.1.jpg), and FILE[:FILECOLUMN:LABELCOLUMN] a table (.csv, .tsv or .jsonl).
     zip_encoding: the code page of the names in a .zip that are not UTF-8, such as "gbk".
     max_pixels: larger images are left out; also written "100M".
     frames: of stacks and animations: "first", "all", or "every:N" for each N-th.
@@ -107,7 +107,7 @@ class DataOptions(FrozenModel):
     @classmethod
     def _path_from_anywhere(cls, value: str | None) -> str | None:
         """Return the path of a table as an absolute one, so that a run is resumed from any folder."""
-        if value in (None, "none", "folders"):
+        if value in (None, "none", "folders", "names"):
             return value
         assert value is not None
         for file in (value, value.rsplit(":", 2)[0]):

@@ -179,13 +179,16 @@ def halves_of(size: tuple[int, int], pairs: bool) -> list[tuple[int, int, int, i
 
 
 def _extremes(image: Image.Image) -> tuple[int, int]:
-    """Return the smallest and largest gray value of an image in mode L, RGB or RGBA; all values for one with colour.
+    """Return the smallest and largest value of an image in mode L, RGB or RGBA; all values for one with alpha.
 
-    A largest value that is further from the others than these from each other does not count: 255 of label maps, which
-    means "ignore".
+    A largest gray value that is further from the others than these from each other does not count: 255 of label maps,
+    which means "ignore".
     """
-    if not is_gray(image):
+    if is_transparent(image):
         return 0, 255
+    if not is_gray(image):
+        lows, highs = zip(*image.getextrema()[:3], strict=True)
+        return int(min(lows)), int(max(highs))
     found = np.flatnonzero(image.histogram()[:256])  # of gray, or of red
     low, high = int(found[0]), int(found[-1])
     others = int(found[-2]) if len(found) > 2 else high

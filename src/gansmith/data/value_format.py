@@ -11,17 +11,18 @@ from gansmith.data.base import EACH_CHANNEL, MOST_BAD, DataOptions, DataSpec, Pa
 from gansmith.data.image_info import ImageInfo, as_image, as_values
 from gansmith.imaging.images import PIXEL_LIMIT, Fit, ImageError, fit_image, fit_values
 from gansmith.imaging.values import (
-    FEW_VALUES,
     LUMINANCE,
     QUANTILE,
     STEPS,
     PixelValues,
     ValueSample,
     are_labels,
+    mark_for_ignored,
     robust_range,
 )
 
 DIM = 64  # 8-bit sets whose largest value is below it do not fill their type: masks, label maps, weak signals
+FEW_LEVELS = 32  # sets of gray files that stay below it are looked at, whatever they begin with
 MOST_NAMED = 5
 COLOUR_MODES = ("RGB", "RGBA", "YCbCr", "CMYK", "LAB", "HSV")  # of Pillow; a file of one is no label map
 HALF_OF_16_BITS = 2**15
@@ -137,7 +138,7 @@ def _is_dim(extremes: Sequence[tuple[int, int]], *, can_be_labels: bool) -> bool
     """
     top = max(high for _, high in extremes)
     most_begin_at_0 = 2 * sum(high > low == 0 for low, high in extremes) > len(extremes)
-    return top < DIM and (most_begin_at_0 or (can_be_labels and top < FEW_VALUES and _most_vary(extremes)))
+    return top < DIM and (most_begin_at_0 or (can_be_labels and top < FEW_LEVELS and _most_vary(extremes)))
 
 
 def _most_vary(extremes: Sequence[tuple[int, int]]) -> bool:
@@ -323,6 +324,7 @@ def _side(
     """Return depth, low, high and kind of the values of one side, and notes."""
     lowest, highest = min(float(s.low.min()) for s in samples), max(float(s.high.max()) for s in samples)
     is_whole, marks = np.dtype(kind).kind in "uib", ""
+    ignored = mark_for_ignored(samples) if is_whole else None
     is_tiny = 0 < max(abs(lowest), abs(highest)) < 0.5 / 255  # floats that would all be rounded to one level
     is_unit = not is_whole and not is_tiny and lowest >= -1.001 and highest <= 1.001
     steps = is_unit and _in_steps(samples, 0.15 if kind == "float16" else 0.01, signed=lowest < -NEARLY)
@@ -332,10 +334,10 @@ def _side(
         low, high = (0.0,), (1.0,)
     elif steps:
         low, high = (-1.0,), (1.0,)
-    elif is_whole and lowest >= 0 and DIM <= highest <= 255 and options.range is None:
+    elif is_whole and lowest >= 0 and DIM <= highest <= 255 and options.range is None and ignored is None:
         low, high = (0.0,), (255.0,)
     elif is_labels and highest > lowest and options.range is None:
-        low, high = (min(0.0, lowest),), (highest,)
+        low, high, marks = _label_range(samples, ignored)
     else:
         samples, marks = (samples, "") if options.range == EACH_CHANNEL else _without_marks(samples)
         low, high = robust_range(
@@ -350,9 +352,6 @@ def _side(
     notes = [f"all values are {lowest:g}: there is nothing to learn"] if lowest == highest else []
     if not (asked or is_labels) and len(low) == 1:
         notes += _crowded_note(samples, low[0], high[0])
-    if is_labels and not asked and (dark := _without_marks(samples)[1]):
-        dark = dark.partition(": ")[0]
-        notes.append(f"{dark}, which networks see as nearly one value; range=LOW:HIGH of the others shows them")
     if (depth, kind, low, high) != ("8", "uint8", (0.0,), (255.0,)):
         stored = {"8": "8-bit numbers", "16": "16-bit numbers", "float": "floats"}[depth]
         ranges = "; ".join(f"{a:g} to {b:g}" for a, b in zip(low, high, strict=True))
@@ -364,14 +363,34 @@ def _side(
         )
         if is_labels:
             notes.append(f"masks or label maps: {len(_labels(samples))} different values, resized without mixing them")
+        elif kind == "uint8" and not asked and len(high) == 1 and high[0] < DIM:
+            notes.append(f"dark pictures: values up to {high[0]:g} of 255 are spread; range=0:255 keeps them dark")
         if marks:
             notes.append(f"{marks}; range={lowest:g}:{highest:g} keeps them")
         beyond = _beyond(samples, low, high)
-        if beyond > 0:
+        if beyond > 0 and not (is_labels and marks):
             notes.append(
                 f"{beyond:.2g} of the values lie outside and are clipped to the ends; range=LOW:HIGH sets them"
             )
     return (depth, low, high, kind), notes
+
+
+def _label_range(
+    samples: Sequence[ValueSample], ignored: float | None
+) -> tuple[tuple[float, ...], tuple[float, ...], str]:
+    """Return low and high of masks or label maps, and a remark on the mark for ignored pixels, next to the labels."""
+    some = np.concatenate([sample.some.ravel() for sample in samples])
+    low, high = (float(edge) for edge in (some.min(), max(sample.high.max() for sample in samples)))
+    if ignored is None:
+        return (min(0.0, low),), (high,), ""
+    others = some[some != ignored]
+    first, last = float(others.min()), float(others.max())
+    place = last + 1 if ignored > last else min(0.0, first) - 1
+    remark = (
+        f"{(some == ignored).mean():.2%} of the values are {ignored:g}, far from the other labels ({first:g} to"
+        f" {last:g}): they are taken as a mark for ignored pixels and stored as {place:g}"
+    )
+    return (min(0.0, first, place),), (max(last, place),), remark
 
 
 def _crowded_note(samples: Sequence[ValueSample], low: float, high: float) -> list[str]:
@@ -399,7 +418,7 @@ def _without_marks(samples: Sequence[ValueSample]) -> tuple[Sequence[ValueSample
     some = np.concatenate([sample.some.ravel() for sample in samples])
     ends = float(some.min()), float(some.max())
     inner = some[(some > ends[0]) & (some < ends[1])]
-    if len(np.unique(inner)) < (2 if are_labels(samples) else FEW_VALUES):
+    if len(np.unique(inner)) < 2:
         return samples, ""
     low, high = float(inner.min()), float(inner.max())
     gaps = low - ends[0], ends[1] - high

@@ -4,7 +4,7 @@
 # uint8, uint16, or float32 in [-1, 1], with one range for a whole set. Networks always see [-1, 1]: ``tensors.py``.
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import gcd
 from typing import Any
 
@@ -14,7 +14,10 @@ STORED: dict[str, type[np.generic]] = {"8": np.uint8, "16": np.uint16, "float": 
 STEPS = {"8": 255, "16": 65535}  # between the ends of the range
 MOST_BANDS = 32
 QUANTILE, BEYOND = 0.001, 0.25  # a range ends at the extremes, at most a quarter of its width beyond these quantiles
-FEW_VALUES = 32  # whole numbers in a set of masks or label maps, at most
+FEW_VALUES = 8  # whole numbers in a set of masks or label maps, whatever their neighbours are
+MOST_LABELS = 65  # values of label maps with even areas, at most: the ids of 64 classes and a mark
+LEAST_EVEN, MOST_GENTLE = 0.5, 0.9  # neighbours of label maps: equal ones; those that differ by 1, of the unequal ones
+MARK_BEYOND = 2  # a label further from the others than this times their range means "ignore"
 LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
@@ -143,6 +146,8 @@ class ValueSample:
     low: np.ndarray  # float64 (C,)
     high: np.ndarray  # float64 (C,)
     some: np.ndarray  # float32 (M, C)
+    even: float = 0.0  # share of neighbours in a row that are equal, of whole numbers
+    gentle: float = 0.0  # share of those that differ by 1
 
     @classmethod
     def of(cls, values: np.ndarray, count: int) -> "ValueSample":
@@ -151,13 +156,23 @@ class ValueSample:
         step = max(1, len(pixels) // max(1, count))
         while step > 1 and gcd(step, values.shape[1]) > 1:  # else all of them would be from a few columns
             step += 1
-        return cls(
-            pixels.min(0).astype(np.float64), pixels.max(0).astype(np.float64), pixels[::step].astype(np.float32)
-        )
+        low, high = pixels.min(0).astype(np.float64), pixels.max(0).astype(np.float64)
+        return cls(low, high, pixels[::step].astype(np.float32), *_neighbours(values))
 
     def scaled(self, factor: float) -> "ValueSample":
         """Return the sample of all values times a factor."""
-        return self if factor == 1 else ValueSample(self.low * factor, self.high * factor, self.some * factor)
+        if factor == 1:
+            return self
+        return replace(self, low=self.low * factor, high=self.high * factor, some=self.some * factor)
+
+
+def _neighbours(values: np.ndarray) -> tuple[float, float]:
+    """Return the shares of neighbours in the rows of (H, W, C) that are equal, and that differ by 1."""
+    if values.dtype.kind not in "ui" or values.shape[1] < 2:
+        return 0.0, 0.0
+    left, right = values[:, :-1, 0], values[:, 1:, 0]
+    distance = np.maximum(left, right) - np.minimum(left, right)
+    return float((distance == 0).mean()), float((distance == 1).mean())
 
 
 def robust_range(samples: Sequence[ValueSample], *, each_channel: bool) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -181,11 +196,25 @@ def robust_range(samples: Sequence[ValueSample], *, each_channel: bool) -> tuple
 
 
 def are_labels(samples: Sequence[ValueSample]) -> bool:
-    """Say whether whole numbers look like masks or label maps: at most 32 different values."""
+    """Say whether whole numbers look like masks or label maps: few values, or areas of one value with hard edges.
+
+    Dark pictures may have few values too, but their neighbours are unequal, or differ by 1 as in shades.
+    """
     found: set[float] = set()
     for sample in samples:
         found.update(np.unique(sample.some).tolist())
         found.update(sample.high.tolist())
-        if len(found) > FEW_VALUES:
+        if len(found) > MOST_LABELS:
             return False
-    return True
+    even, gentle = (float(np.mean([getattr(sample, name) for sample in samples])) for name in ("even", "gentle"))
+    return len(found) <= FEW_VALUES or (even >= LEAST_EVEN and gentle <= MOST_GENTLE * (1 - even))
+
+
+def mark_for_ignored(samples: Sequence[ValueSample]) -> float | None:
+    """Return the label that is far from all others, such as 255 of 0 to 20, which means "ignore"; None without."""
+    found = sorted({value for sample in samples for value in np.unique(sample.some).tolist()})
+    if len(found) < 3:
+        return None
+    if found[-1] - found[-2] > MARK_BEYOND * (found[-2] - found[0]):
+        return float(found[-1])
+    return float(found[0]) if found[1] - found[0] > MARK_BEYOND * (found[-1] - found[1]) else None

@@ -25,7 +25,7 @@ from gansmith.data.base import DataOptions, Item, Listing, Payload
 from gansmith.data.sources.array_files import ArrayFiles
 from gansmith.data.sources.frames import FIRST, step_of
 from gansmith.data.sources.layouts import TABLE, Files, lay_out, open_bytes
-from gansmith.data.sources.options import FOLDER_LABELS, NO_LABELS
+from gansmith.data.sources.options import FOLDER_LABELS, NAME_LABELS, NO_LABELS
 from gansmith.data.sources.walk import LeftOut, belonging, walk_folder
 from gansmith.data.sources.zip_names import decoded_names
 from gansmith.imaging.images import ImageError
@@ -115,7 +115,7 @@ class FileSource:
 
     def _stamp_of_table(self) -> str:
         asked = self._options.labels
-        if asked in (None, NO_LABELS, FOLDER_LABELS):
+        if asked in (None, NO_LABELS, FOLDER_LABELS, NAME_LABELS):
             return ""
         assert asked is not None
         tables = [path for path in (path_of(asked), path_of(asked.rsplit(":", 2)[0])) if path.is_file()]

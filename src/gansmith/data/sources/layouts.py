@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import permutations
+from itertools import pairwise, permutations
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -28,7 +28,7 @@ from gansmith.data.sources.label_tables import (
     with_labels,
 )
 from gansmith.data.sources.measurements import are_measurements
-from gansmith.data.sources.options import FOLDER_LABELS, NO_LABELS
+from gansmith.data.sources.options import FOLDER_LABELS, NAME_LABELS, NO_LABELS
 from gansmith.data.sources.walk import BROKEN_LINK, LeftOut, ending_noun, ending_of, images_among, rubbish_noun
 from gansmith.imaging.images import ENDINGS, open_image
 
@@ -48,6 +48,9 @@ NO_TABLES = frozenset({"package.json", "package-lock.json", "composer.json", "bo
 FEWEST_TWINS, MOST_TWINS = 4, 4  # names with several images each, and images of a name
 NARROWEST_PAIR = 1.5  # width through height of two images side by side
 MOST_TEXTS = 10  # text files whose beginning is looked at
+# The first words of a file name, before the number at its end: cat.1.jpg, great_pyrenees_12.jpg, 0_001.png, cat (3).
+FIRST_WORDS = re.compile(r"(.+?)((?<=\d)[-_. ]+|(?<=\D)[-_. ]*)(\d+|(?<=\W)\(\d+\))")
+FEWEST_OF_WORD, MOST_OTHER_NAMES = 5, 0.02  # images of each word on average; share of names without one
 READ_ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 STYLEGAN_FILE = "dataset.json"
 MAX_JSON_BYTES, MAX_JSON_LISTS = 64 * 10**6, 8 * 10**6  # of dataset.json; the lists of ImageNet are 1.3 million
@@ -230,12 +233,15 @@ def lay_out(files: Files, options: DataOptions) -> Listing:
         notes.append("no labels: labels=none")
     elif options.labels == FOLDER_LABELS:
         listing = _by_folders(plain, images, notes, is_asked=True)
+    elif options.labels == NAME_LABELS:
+        listing = _by_names(plain)
     else:
         labels = _LabelFiles(files, others if files.shards else _near(others, images), options.labels)
         found = labels.find(plain)
         if found is None:
             _refuse_sides(images, files.where)
             found = _by_folders(plain, images, notes)
+            notes += [] if found.classes else _name_notes(images)
         else:
             _refuse_mostly_unlabelled(found, len(images), files.where, options)
         listing, used = found, labels.used
@@ -535,6 +541,8 @@ def _by_folders(listing: Listing, images: list[_Image], notes: list[str], *, is_
         reason = next((f"the folders {_list(tops)} look like {what}" for what, fits in NOT_CLASSES if fits(tops)), "")
         counts = Counter(image.parts[0] for image in images if len(image.parts) > 1)
         (largest, most), *others = counts.most_common()
+        if not reason and _are_running(images, tops):
+            reason = f"the folders {_list(tops)} look like parts of files that are numbered through"
         if not reason and most > MOST_IN_ONE * len(images) and others[0][1] < FEWEST_OF_CLASS:
             reason = f"the folder {largest} has {most:,} of {counted(len(images), 'image')}"
         if not reason and len(tops) > max(FEW_LABELS, len(images) / 2):
@@ -554,6 +562,49 @@ def _by_folders(listing: Listing, images: list[_Image], notes: list[str], *, is_
     pairs = zip(listing.items, images, strict=True)
     items = tuple(replace(item, label=index[i.parts[0]]) for item, i in pairs if len(i.parts) > 1)
     return replace(listing, items=items, classes=tuple(tops))
+
+
+def _are_running(images: list[_Image], tops: Sequence[str]) -> bool:
+    """Say whether folders 00, 01, ... have equal numbers of files, the last one perhaps fewer, numbered through."""
+    if not all(map(str.isdecimal, tops)) or len({*map(len, tops)}) > 1 or not tops[0].startswith("0") or tops[0] == "0":
+        return False
+    numbers: dict[str, list[int]] = defaultdict(list)
+    for image in images:
+        found = re.search(r"\d+$", PurePosixPath(image.parts[-1]).stem)
+        numbers[image.parts[0]].append(int(found[0]) if found else -1)
+    sizes = [len(numbers[top]) for top in tops]
+    follow = all(max(numbers[one]) < min(numbers[other]) for one, other in pairwise(tops))
+    return follow and sizes[0] > 1 and len({*sizes[:-1]}) == 1 and sizes[-1] <= sizes[0]
+
+
+def _first_words(name: str) -> str:
+    """Return the words before the number at the end of a file name; "" for other names."""
+    found = FIRST_WORDS.fullmatch(PurePosixPath(name).stem)
+    return found[1] if found else ""
+
+
+def _by_names(listing: Listing) -> Listing:
+    """Return the listing with the first words of file names as classes."""
+    words = {at: word for at, item in enumerate(listing.items) if (word := _first_words(item.name))}
+    if len({*words.values()}) < 2:
+        reason = "labels=names needs file names of at least two words before numbers: cat.1.jpg, dog.1.jpg"
+        return replace(listing, notes=(f"no labels: {reason}",))
+    return with_labels(listing, words, "the first words of the file names", "no number at the end of the name")
+
+
+def _name_notes(images: list[_Image]) -> list[str]:
+    """Return a note if the first words of file names are few, as classes are."""
+    words = [word for image in images if (word := _first_words(image.parts[-1]))]
+    kinds = sorted({*words}, key=natural)
+    numbered = [f"{kind}_1" for kind in kinds]
+    if (
+        len(kinds) < 2
+        or len(words) < max((1 - MOST_OTHER_NAMES) * len(images), FEWEST_OF_WORD * len(kinds))
+        or _are_sessions(numbered)
+        or any(fits(kinds) for _, fits in NOT_CLASSES)
+    ):
+        return []
+    return [f"file names begin with {len(kinds):,} words ({_list(kinds)}); labels=names takes them as classes"]
 
 
 class _LabelFiles:
@@ -672,7 +723,7 @@ def _asked_table(asked: str, files: Files, others: list[tuple[str, Any]]) -> tup
         "data.no_table",
         f"labels '{asked}': there is no such file, neither here nor in '{files.where}'"
         f"\n  its tables: {', '.join(names[:5]) or 'none'}"
-        "\n  write --labels FILE or FILE:FILECOLUMN:LABELCOLUMN, labels=none, or labels=folders",
+        "\n  write --labels FILE or FILE:FILECOLUMN:LABELCOLUMN, labels=none, labels=folders, or labels=names",
     )
 
 

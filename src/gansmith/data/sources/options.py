@@ -7,7 +7,7 @@ from gansmith.core.errors import DataError
 from gansmith.data.base import DataOptions, Item, Listing, Payload, Source
 from gansmith.data.sources.frames import ALL, FIRST, FramesOf
 
-NO_LABELS, FOLDER_LABELS = "none", "folders"
+NO_LABELS, FOLDER_LABELS, NAME_LABELS = "none", "folders", "names"
 
 
 def with_options(source: Source, options: DataOptions) -> Source:
@@ -33,10 +33,11 @@ def _under(source: Source, options: DataOptions) -> Source:
     if options.labels == NO_LABELS:
         return Unlabelled(source)
     if options.labels not in (None, FOLDER_LABELS):
+        what = "takes" if options.labels == NAME_LABELS else "is a table of"
         raise DataError(
             "data.table_without_files",
-            f"labels={options.labels} is a table of file names, but '{source.location}' has no image files"
-            "\n  a table needs a folder, a .zip or a .tar; to ignore the labels of the data: labels=none",
+            f"labels={options.labels} {what} file names, but '{source.location}' has no image files"
+            "\n  file names need a folder, a .zip or a .tar; to ignore the labels of the data: labels=none",
         )
     return source
 
