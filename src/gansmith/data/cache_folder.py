@@ -29,7 +29,7 @@ from gansmith.data.image_format import IMAGE_FORMAT
 from gansmith.imaging.values import STORED, PixelValues
 
 VERSION = 1  # of the files below
-DECODING = 6  # grows when files are decoded in another way, so that sources are read again
+DECODING = 7  # grows when files are decoded in another way, so that sources are read again
 PIXELS, LABELS, DIGESTS, QUARANTINE, META = "pixels.u8", "labels.npy", "digests.npy", "quarantine.jsonl", "meta.json"
 STREAMED = "-streamed"  # end of the name of an entry without pixels
 NEWER = ("depth", "range", "bands", "preview", "stream")  # options that older index records lack
