@@ -23,7 +23,7 @@ from gansmith.runs.options import RunOptions
 
 ALLOWED = ("processes", "threads")  # numerics that may change with the number of processes
 SHOWN = 4  # names in a sentence
-RECORD_FORMAT = 5  # 1 had other names: recipes/old_files.py maps them; 2 had no ended_by, 3 no launch, 4 no store
+RECORD_FORMAT = 6  # 1 had other names: recipes/old_files.py maps them; 2 had no ended_by, 3 launch, 4 store, 5 threads
 
 
 class DataRecord(FrozenModel):
