@@ -244,8 +244,11 @@ def test_another_number_of_threads_is_refused_if_it_was_set(paused, monkeypatch,
         with refused("run.changed"):
             api.resume(paused)
         monkeypatch.delenv("OMP_NUM_THREADS")
+        used, step = set[int](), training.train_step
+        monkeypatch.setattr(training, "train_step", lambda *given: (used.add(torch.get_num_threads()), step(*given)))
         assert api.resume(paused).finished  # not set: as many as before
-        assert torch.get_num_threads() == 1
+        assert used == {1}
+        assert torch.get_num_threads() == 2  # the next run in this process begins as this one did
     finally:
         torch.set_num_threads(1)
 
