@@ -25,7 +25,7 @@ def _offline(tmp_path, monkeypatch):
 
 def png(value: int) -> bytes:
     buffer = io.BytesIO()
-    Image.new("RGB", (16, 16), (value, 0, 0)).save(buffer, "PNG")
+    Image.new("RGB", (16, 16), (value, 0, 255)).save(buffer, "PNG")  # a set below 64 would be spread
     return buffer.getvalue()
 
 
