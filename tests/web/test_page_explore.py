@@ -478,7 +478,7 @@ def test_an_upscaler_shows_its_progress_tile_by_tile(studio, open_page, tmp_path
     drop(page, photo)
     page.get_by_label("Edge between before and after").wait_for()
     assert max(page.evaluate("shares"), default=0) > 0.1
-    assert page.evaluate("document.querySelector('.compare img').naturalWidth") == 1800
+    until(page, "document.querySelector('.compare img').naturalWidth === 1800")
     with page.expect_download() as download:
         page.get_by_role("button", name="Download PNG").click()
     assert download.value.suggested_filename == "photo-up.png"
