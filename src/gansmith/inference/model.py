@@ -156,14 +156,18 @@ class Model(TrainedModel):
     def save(self, folder: Path) -> Path:
         """Write the model folder: model.json, and a .safetensors file per network that can also be loaded alone."""
         folder.mkdir(parents=True, exist_ok=True)
+        digests = {}
         for name, content in self._weight_files():
             commit_file(folder / name, lambda at, content=content: at.write_bytes(content))  # type: ignore[misc]
-        commit_json(folder / MODEL_JSON, self.model_json())
+            digests[name] = hashlib.sha256(content).hexdigest()
+        commit_json(folder / MODEL_JSON, self._model_json(digests))
         return folder
 
     def model_json(self) -> dict[str, Any]:
-        """Return what ``save`` writes to model.json: the record, and the digests of the weight files."""
-        digests = {name: hashlib.sha256(content).hexdigest() for name, content in self._weight_files()}
+        """Return what ``save`` writes to model.json, without writing anything."""
+        return self._model_json({name: hashlib.sha256(content).hexdigest() for name, content in self._weight_files()})
+
+    def _model_json(self, digests: dict[str, str]) -> dict[str, Any]:
         return {**self.record.model_dump(mode="json"), "sha256": digests}
 
     def _weight_files(self) -> Iterator[tuple[str, bytes]]:
